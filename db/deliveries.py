@@ -1,0 +1,476 @@
+"""deliveries: one event on its way to one integration or webhook, and the statements that move it.
+
+Who may move a running delivery is who knows its `attempt_id`, the fencing token: each claim sets a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, columns, count, run
+
+_WAITING = "('pending', 'retrying', 'waiting')"
+_NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type")
+
+PROBE_AFTER = 5  # failures in a row after which a target is called once at a time until it answers again
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One delivery to store."""
+
+    id: UUID
+    event_id: UUID
+    tenant_id: str
+    provider: str
+    integration_id: UUID
+    webhook_id: UUID | None
+    event_type: str
+
+
+def insert(connection: Connection, deliveries: Sequence[NewDelivery], *, dispatched: bool) -> None:
+    """Store new deliveries. `dispatched`: the caller sends their ids as soon as this is committed."""
+    rows = [
+        (str(d.id), str(d.event_id), d.tenant_id, d.provider, str(d.integration_id), _text(d.webhook_id), d.event_type)
+        for d in deliveries
+    ]
+    run(
+        connection,
+        "insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, due_at,"
+        " dispatched_at) select n.*, now(), case when %(dispatched)s then now() end"
+        " from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],"
+        " %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[]) as n",
+        dispatched=dispatched,
+        **columns(rows, _NEW),
+    )
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+# One statement: what of these ids is due, not held and free becomes ours, with an attempt row each. A target that
+# keeps failing gets one call at a time (`turn`), until it answers again.
+_CLAIM = f"""
+with wanted as (
+    select d.id, w.attempt_id, coalesce(h.id, i.id) as target,
+           greatest(coalesce(h.consecutive_failures, 0), i.consecutive_failures) as failures
+    from unnest(%(ids)s::uuid[], %(attempt_ids)s::uuid[]) as w(id, attempt_id)
+    join deliveries d on d.id = w.id
+    join integrations i on i.id = d.integration_id
+    left join webhooks h on h.id = d.webhook_id
+    where d.state in {_WAITING} and d.due_at <= now()
+      and i.state = 'active' and (i.held_until is null or i.held_until <= now())
+      and (h.id is null or (h.state = 'active' and (h.held_until is null or h.held_until <= now())))
+    for update of d skip locked
+), turn as (
+    select id, attempt_id, failures, row_number() over (partition by target order by id) as place from wanted
+), claimed as (
+    update deliveries d set
+        state = 'running', attempt_id = t.attempt_id, attempt_count = d.attempt_count + 1,
+        lease_until = now() + %(lease_s)s * interval '1 second', due_at = null, dispatched_at = null,
+        first_attempt_at = coalesce(d.first_attempt_at, now())
+    from turn t where d.id = t.id and (t.failures < {PROBE_AFTER} or t.place = 1)
+    returning d.*, t.failures
+), opened as (
+    insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
+                                       event_type, attempt_number, started_at, worker)
+    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
+           now(), %(worker)s
+    from claimed
+)
+select c.id, c.attempt_id, c.attempt_count, c.retry_count, c.tenant_id, c.provider, c.integration_id, c.webhook_id,
+       c.progress, c.first_attempt_at, c.unknown_since is not null as unknown, c.failures, now() as started_at,
+       e.id as event_id, e.type, e.data, e.occurred_at, e.caused_by,
+       i.config, i.secrets_sealed, coalesce(h.rate_per_s, i.rate_per_s) as rate_per_s,
+       coalesce(h.max_in_flight, i.max_in_flight) as max_in_flight,
+       h.url_sealed, h.secrets as signing_secrets
+from claimed c
+join events e on e.id = c.event_id
+join integrations i on i.id = c.integration_id
+left join webhooks h on h.id = c.webhook_id
+"""
+
+
+def claim(
+    connection: Connection, ids: Sequence[UUID], attempt_ids: Sequence[UUID], *, lease_s: float, worker: str
+) -> Rows:
+    """Take what of `ids` is due, each with its attempt row *started*. What is not returned is not ours."""
+    return run(
+        connection,
+        _CLAIM,
+        ids=[str(delivery_id) for delivery_id in ids],
+        attempt_ids=[str(attempt_id) for attempt_id in attempt_ids],
+        lease_s=lease_s,
+        worker=worker,
+    )
+
+
+# What a claim left behind although it was due: held targets say when, paused ones park it, closed ones end it.
+_SHELVE = f"""
+with held as (
+    select d.id, i.state as integration_state, h.state as webhook_state, h.state_reason,
+           greatest(i.held_until, h.held_until, now()) as free_at
+    from deliveries d
+    join integrations i on i.id = d.integration_id
+    left join webhooks h on h.id = d.webhook_id
+    where d.id = any(%(ids)s::uuid[]) and d.state in {_WAITING} and d.due_at <= now()
+    for update of d skip locked
+), judged as (
+    select *, case webhook_state when 'gone' then 'cancelled' when 'unregistered' then 'cancelled'
+                                 when 'disabled' then 'failed' end as ended
+    from held
+)
+update deliveries d set
+    dispatched_at = null,
+    state = coalesce(j.ended, d.state),
+    settled_at = case when j.ended is not null then now() end,
+    due_at = case when j.ended is not null then null
+                  when j.integration_state <> 'active' then 'infinity'::timestamptz
+                  else j.free_at + random() * greatest(interval '2 seconds', (j.free_at - now()) * 0.2) end,
+    error_code = case when j.ended is not null then 'webhook_' || j.webhook_state else d.error_code end,
+    error_message = case when j.ended is not null
+                         then 'The webhook is ' || j.webhook_state || '. ' || j.state_reason
+                         else d.error_message end
+from judged j where d.id = j.id
+"""
+
+
+def shelve(connection: Connection, ids: Sequence[UUID]) -> int:
+    """Settle what a claim could not have: wait for a held target, park for a paused one, end for a closed one."""
+    return count(connection, _SHELVE, ids=[str(delivery_id) for delivery_id in ids])
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A claimed delivery whose call was not made."""
+
+    delivery_id: UUID
+    attempt_id: UUID
+    wait_s: float
+
+
+def give_back(connection: Connection, held: Sequence[GiveBack]) -> None:
+    """Undo claims whose calls were never made: no attempt is used and its row goes."""
+    run(
+        connection,
+        "with n as (select * from unnest(%(ids)s::uuid[], %(attempts)s::uuid[], %(waits)s::float8[])"
+        " as n(id, attempt_id, wait_s)),"
+        " undone as (update deliveries d set state = case when d.retry_count > 0 then 'retrying' else 'pending' end,"
+        " attempt_id = null, lease_until = null, attempt_count = d.attempt_count - 1, dispatched_at = null,"
+        " due_at = now() + n.wait_s * interval '1 second'"
+        " from n where d.id = n.id and d.attempt_id = n.attempt_id returning n.attempt_id)"
+        " delete from integration_sync_logs l using undone u where l.id = u.attempt_id and l.state = 'started'"
+        " and l.started_at > now() - interval '1 day'",
+        ids=[str(h.delivery_id) for h in held],
+        attempts=[str(h.attempt_id) for h in held],
+        waits=[h.wait_s for h in held],
+    )
+
+
+_SETTLED = (
+    "id", "attempt_id", "started_at", "state", "attempt_state", "duration_ms", "wait_s", "retries", "unknown",
+    "progress", "result", "external_id", "http_status", "error_code", "error_message", "method", "url", "answer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one attempt ended, and where its delivery goes."""
+
+    id: UUID
+    attempt_id: UUID
+    started_at: datetime
+    state: str  # of the delivery
+    attempt_state: str
+    duration_ms: int
+    wait_s: float | None = None  # until it is due again; None for a final state
+    retries: int = 0  # of the schedule, used by this outcome
+    unknown: bool = False  # the call may have been done
+    progress: str | None = None  # JSON
+    result: str | None = None  # JSON
+    external_id: str | None = None
+    http_status: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    method: str | None = None
+    url: str | None = None
+    answer: str | None = None
+
+
+# Rows are found by id and time: the two bounds let the planner open only the partitions that hold them.
+_SETTLE = """
+with n as (
+    select * from unnest(%(id)s::uuid[], %(attempt_id)s::uuid[], %(started_at)s::timestamptz[], %(state)s::text[],
+        %(attempt_state)s::text[], %(duration_ms)s::int[], %(wait_s)s::float8[], %(retries)s::int[],
+        %(unknown)s::bool[], %(progress)s::jsonb[], %(result)s::jsonb[], %(external_id)s::text[],
+        %(http_status)s::int[], %(error_code)s::text[], %(error_message)s::text[], %(method)s::text[],
+        %(url)s::text[], %(answer)s::text[])
+    as n(id, attempt_id, started_at, state, attempt_state, duration_ms, wait_s, retries, unknown, progress, result,
+         external_id, http_status, error_code, error_message, method, url, answer)
+), closed as (
+    update integration_sync_logs l set
+        state = n.attempt_state, finished_at = now(), duration_ms = n.duration_ms, http_status = n.http_status,
+        error_code = n.error_code, error_message = n.error_message, method = n.method, url = n.url,
+        answer = n.answer, external_id = n.external_id
+    from n where l.id = n.attempt_id and l.started_at = n.started_at
+      and l.started_at >= %(oldest)s and l.started_at <= %(newest)s
+)
+update deliveries d set
+    state = n.state, attempt_id = null, lease_until = null,
+    due_at = now() + n.wait_s * interval '1 second',
+    settled_at = case when n.wait_s is null then now() end,
+    retry_count = d.retry_count + n.retries,
+    unknown_since = case when n.unknown then coalesce(d.unknown_since, now()) end,
+    progress = coalesce(n.progress, d.progress), result = n.result,
+    external_id = coalesce(n.external_id, d.external_id),
+    error_code = n.error_code, error_message = n.error_message
+from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
+returning d.id
+"""
+
+
+def settle(connection: Connection, settlements: Sequence[Settlement]) -> set[UUID]:
+    """Close attempt rows and move their deliveries. The ids that moved: the others had a newer holder."""
+    started = [s.started_at for s in settlements]
+    rows = [
+        (str(s.id), str(s.attempt_id), *(getattr(s, name) for name in _SETTLED[2:]))
+        for s in settlements
+    ]
+    moved = run(connection, _SETTLE, oldest=min(started), newest=max(started), **columns(rows, _SETTLED))
+    return {row[0] for row in moved}
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A try that failed with a transient fault, and the next one to open before its call goes out."""
+
+    settlement: Settlement  # of the try that ended; its delivery stays running
+    next_attempt_id: UUID
+
+
+_REOPEN = """
+with n as (
+    select * from unnest(%(id)s::uuid[], %(attempt_id)s::uuid[], %(started_at)s::timestamptz[],
+        %(next_attempt_id)s::uuid[], %(duration_ms)s::int[], %(http_status)s::int[], %(error_code)s::text[],
+        %(error_message)s::text[], %(method)s::text[], %(url)s::text[], %(answer)s::text[])
+    as n(id, attempt_id, started_at, next_attempt_id, duration_ms, http_status, error_code, error_message, method,
+         url, answer)
+), closed as (
+    update integration_sync_logs l set
+        state = 'retryable', finished_at = now(), duration_ms = n.duration_ms, http_status = n.http_status,
+        error_code = n.error_code, error_message = n.error_message, method = n.method, url = n.url, answer = n.answer
+    from n where l.id = n.attempt_id and l.started_at = n.started_at
+), moved as (
+    update deliveries d set attempt_id = n.next_attempt_id, attempt_count = d.attempt_count + 1,
+        lease_until = now() + %(lease_s)s * interval '1 second'
+    from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
+    returning d.*
+), opened as (
+    insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
+                                       event_type, attempt_number, started_at, worker)
+    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
+           now(), %(worker)s
+    from moved
+)
+select id, attempt_id, attempt_count, now() as started_at from moved
+"""
+_REOPENED = ("duration_ms", "http_status", "error_code", "error_message", "method", "url", "answer")
+
+
+def reopen(connection: Connection, tries: Sequence[Again], *, lease_s: float, worker: str) -> Rows:
+    """Close a try's row and open the next one's, the lease renewed. What is not returned has a newer holder."""
+    parameters: dict[str, list[Any]] = {
+        "id": [str(t.settlement.id) for t in tries],
+        "attempt_id": [str(t.settlement.attempt_id) for t in tries],
+        "started_at": [t.settlement.started_at for t in tries],
+        "next_attempt_id": [str(t.next_attempt_id) for t in tries],
+        **{name: [getattr(t.settlement, name) for t in tries] for name in _REOPENED},
+    }
+    return run(connection, _REOPEN, lease_s=lease_s, worker=worker, **parameters)
+
+
+def expire_leases(connection: Connection, *, limit: int, max_lost: int) -> Rows:
+    """Take back what dead holders held: their attempt rows close as *lost*; too many losses make a dead letter."""
+    return run(
+        connection,
+        "with late as (select id, attempt_id as lost_attempt from deliveries where state = 'running'"
+        " and lease_until < now() order by lease_until limit %(limit)s for update skip locked),"
+        " closed as (update integration_sync_logs l set state = 'lost', finished_at = now(),"
+        " error_code = 'worker_lost', error_message = 'The worker that held this call ended without an answer.'"
+        " from late where l.id = late.lost_attempt and l.state = 'started')"
+        " update deliveries d set attempt_id = null, lease_until = null, lost_count = d.lost_count + 1,"
+        " unknown_since = coalesce(d.unknown_since, now()), dispatched_at = null,"
+        " state = case when d.lost_count + 1 >= %(max_lost)s then 'failed' else 'retrying' end,"
+        " due_at = case when d.lost_count + 1 >= %(max_lost)s then null else now() end,"
+        " settled_at = case when d.lost_count + 1 >= %(max_lost)s then now() end,"
+        " error_code = 'worker_lost', error_message = 'The worker that held this delivery ended ' ||"
+        " (d.lost_count + 1) || ' time(s) without an answer.'"
+        " from late where d.id = late.id returning d.id, d.provider, d.state",
+        limit=limit,
+        max_lost=max_lost,
+    )
+
+
+def take_backlog(connection: Connection, provider: str, *, limit: int, per_tenant: int) -> list[UUID]:
+    """Due deliveries that wait here, marked as sent: a turn for each tenant before anybody's second."""
+    rows = run(
+        connection,
+        f"""
+        with recursive tenants_waiting as (
+            (select tenant_id from deliveries where provider = %(provider)s and state in {_WAITING}
+             and dispatched_at is null order by tenant_id limit 1)
+            union all
+            select (select d.tenant_id from deliveries d where d.provider = %(provider)s and d.state in {_WAITING}
+                    and d.dispatched_at is null and d.tenant_id > t.tenant_id order by d.tenant_id limit 1)
+            from tenants_waiting t where t.tenant_id is not null
+        ), due as (
+            select d.id, d.place from tenants_waiting t
+            cross join lateral (
+                select id, row_number() over (order by due_at) as place from deliveries
+                where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
+                  and dispatched_at is null and due_at <= now()
+                order by due_at limit %(per_tenant)s
+            ) d where t.tenant_id is not null
+            order by d.place limit %(limit)s
+        ), locked as (
+            select d.id from deliveries d join due on due.id = d.id
+            where d.state in {_WAITING} and d.dispatched_at is null for update of d skip locked
+        )
+        update deliveries d set dispatched_at = now() from locked where d.id = locked.id returning d.id
+        """,
+        provider=provider,
+        limit=limit,
+        per_tenant=per_tenant,
+    )
+    return [row[0] for row in rows]
+
+
+def forget_dispatch(connection: Connection, provider: str, *, older_than_s: float, limit: int) -> int:
+    """Put back what was sent but never claimed: its message is gone, or waits somewhere in vain."""
+    return count(
+        connection,
+        "update deliveries set dispatched_at = null where id in (select id from deliveries"
+        f" where provider = %(provider)s and state in {_WAITING} and dispatched_at is not null"
+        " and dispatched_at < now() - %(age)s * interval '1 second' order by dispatched_at limit %(limit)s"
+        " for update skip locked)",
+        provider=provider,
+        age=older_than_s,
+        limit=limit,
+    )
+
+
+def undo_dispatch(connection: Connection, ids: Collection[UUID]) -> None:
+    """These ids were not sent after all, or nobody had room for them."""
+    run(
+        connection,
+        f"update deliveries set dispatched_at = null where id = any(%(ids)s::uuid[]) and state in {_WAITING}",
+        ids=[str(delivery_id) for delivery_id in ids],
+    )
+
+
+def unpark(connection: Connection, integration_id: UUID) -> int:
+    """An integration works again: everything that was parked for it is due."""
+    return count(
+        connection,
+        f"update deliveries set due_at = now(), dispatched_at = null where integration_id = %(id)s"
+        f" and state in {_WAITING} and due_at = 'infinity'",
+        id=integration_id,
+    )
+
+
+_REDELIVER = (
+    "update deliveries set state = 'pending', due_at = now(), settled_at = null, dispatched_at = null,"
+    " retry_count = 0, lost_count = 0, error_code = null, error_message = null"
+)
+
+
+def redeliver(connection: Connection, delivery_id: UUID) -> bool:
+    """Make one dead letter (or cancelled delivery) due again, with a fresh budget. False when it is neither."""
+    return bool(
+        run(
+            connection,
+            _REDELIVER + " where id = %(id)s and state in ('failed', 'cancelled') returning id",
+            id=delivery_id,
+        )
+    )
+
+
+
+
+def redeliver_step(connection: Connection, replay: Mapping[str, Any], *, limit: int) -> tuple[int, UUID | None]:
+    """One step of a bulk redelivery: how many dead letters became due, and the last id looked at (None = the end)."""
+    rows = run(
+        connection,
+        "with step as (select id from deliveries where state = 'failed'"
+        " and (%(cursor)s::uuid is null or id > %(cursor)s)"
+        " and (%(tenant_id)s::text is null or tenant_id = %(tenant_id)s)"
+        " and (%(webhook_id)s::uuid is null or webhook_id = %(webhook_id)s)"
+        " and (%(provider)s::text is null or provider = %(provider)s)"
+        " and (%(since)s::timestamptz is null or settled_at >= %(since)s) and settled_at <= %(until)s"
+        " order by id limit %(limit)s for update),"
+        f" moved as ({_REDELIVER} where id in (select id from step) returning id)"
+        " select (select count(*) from moved), (select id from step order by id desc limit 1)",
+        limit=limit,
+        **{name: replay[name] for name in ("cursor", "tenant_id", "webhook_id", "provider", "since", "until")},
+    )
+    return int(rows[0][0]), rows[0][1]
+
+
+def count_dead(connection: Connection, **filters: Any) -> int:
+    """How many dead letters a bulk redelivery with these filters would make due."""
+    rows = run(
+        connection,
+        "select count(*) from deliveries where state = 'failed'"
+        " and (%(tenant_id)s::text is null or tenant_id = %(tenant_id)s)"
+        " and (%(webhook_id)s::uuid is null or webhook_id = %(webhook_id)s)"
+        " and (%(provider)s::text is null or provider = %(provider)s)"
+        " and (%(since)s::timestamptz is null or settled_at >= %(since)s)",
+        **{name: filters.get(name) for name in ("tenant_id", "webhook_id", "provider", "since")},
+    )
+    return int(rows[0][0])
+
+
+def get(connection: Connection, delivery_id: UUID) -> Any | None:
+    """One delivery with everything, or None."""
+    rows = run(connection, "select * from deliveries where id = %(id)s", id=delivery_id)
+    return rows[0] if rows else None
+
+
+def of_event(connection: Connection, event_id: UUID) -> Rows:
+    """An event's deliveries, in order."""
+    return run(connection, "select * from deliveries where event_id = %(id)s order by id", id=event_id)
+
+
+def page(
+    connection: Connection,
+    *,
+    tenant_id: str | None = None,
+    state: str | None = None,
+    provider: str | None = None,
+    webhook_id: UUID | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> Rows:
+    """The newest deliveries first, by any of the filters, older than `before`."""
+    return run(
+        connection,
+        "select id, event_id, tenant_id, provider, event_type, webhook_id, integration_id, state, attempt_count,"
+        " nullif(due_at, 'infinity') as due_at, error_code, error_message, created_at, settled_at from deliveries"
+        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(state)s::text is null or state = %(state)s)"
+        " and (%(provider)s::text is null or provider = %(provider)s)"
+        " and (%(webhook)s::uuid is null or webhook_id = %(webhook)s)"
+        " and (%(before)s::uuid is null or id < %(before)s) order by id desc limit %(limit)s",
+        tenant=tenant_id,
+        state=state,
+        provider=provider,
+        webhook=webhook_id,
+        before=before,
+        limit=limit,
+    )

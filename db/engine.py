@@ -1,0 +1,57 @@
+"""Connections to PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg2
+import psycopg2.extras
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+psycopg2.extras.register_uuid()
+
+# What a dead, restarting, read-only or full server raises: the same statement may succeed later.
+AWAY = (OperationalError, InterfaceError, PoolTimeout)
+
+# No statement of ours takes a second; these only end what went wrong.
+_SESSION = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
+
+Rows = Sequence[Row[Any]]
+
+
+def connect(url: str, *, name: str, pool_size: int = 8, max_overflow: int = 8) -> Engine:
+    """An engine with a pool. `name` is what pg_stat_activity shows. Nothing connects before the first query."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5, "application_name": name, "options": _SESSION},
+    )
+
+
+def run(connection: Connection, sql: str, **parameters: Any) -> Rows:
+    """Execute one statement as written; its rows, or none."""
+    result = connection.exec_driver_sql(sql, parameters or None)
+    return result.fetchall() if result.returns_rows else ()
+
+
+def count(connection: Connection, sql: str, **parameters: Any) -> int:
+    """Execute one statement and say how many rows it changed."""
+    return int(connection.exec_driver_sql(sql, parameters or None).rowcount)
+
+
+def columns(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> Mapping[str, list[Any]]:
+    """Turn rows into one list per column: the parameters of `unnest`."""
+    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the server, not the statement, is at fault."""
+    return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -1,0 +1,107 @@
+"""events: what happened in the product, once each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, columns, run
+from model import Event
+
+_COLUMNS = ("id", "tenant_id", "type", "data", "key", "occurred_at", "caused_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an event ended up: its id, and whether this call made it."""
+
+    id: UUID
+    new: bool
+
+
+def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -> list[Stored]:
+    """Store events with their idempotency keys, in order. A known (tenant, key) answers with the first one's id."""
+    rows = [
+        (str(e.id), e.tenant_id, e.type, json.dumps(e.data), key, e.occurred_at, e.caused_by and str(e.caused_by))
+        for e, key in events
+    ]
+    made = run(
+        connection,
+        "insert into events (id, tenant_id, type, data, idempotency_key, occurred_at, caused_by, routed_at)"
+        " select n.id, n.tenant_id, n.type, n.data, n.key, n.occurred_at, n.caused_by, now()"
+        " from unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(type)s::text[], %(data)s::jsonb[], %(key)s::text[],"
+        " %(occurred_at)s::timestamptz[], %(caused_by)s::uuid[])"
+        " as n(id, tenant_id, type, data, key, occurred_at, caused_by)"
+        " on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing returning id",
+        **columns(rows, _COLUMNS),
+    )
+    new = {row[0] for row in made}
+    known = _known(connection, [(e.tenant_id, key) for e, key in events if e.id not in new])
+    return [Stored(e.id, True) if e.id in new else Stored(known[e.tenant_id, key], False) for e, key in events]
+
+
+def _known(connection: Connection, keys: Sequence[tuple[str, str | None]]) -> dict[tuple[str, str | None], UUID]:
+    """The ids of events that were there already, by (tenant, idempotency key)."""
+    if not keys:
+        return {}
+    rows = run(
+        connection,
+        "select e.tenant_id, e.idempotency_key, e.id from events e"
+        " join unnest(%(tenants)s::text[], %(keys)s::text[]) as k(tenant_id, key)"
+        " on e.tenant_id = k.tenant_id and e.idempotency_key = k.key",
+        tenants=[tenant for tenant, _ in keys],
+        keys=[key for _, key in keys],
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def lock_unrouted(connection: Connection, limit: int) -> list[Event]:
+    """Events of the SQL door that have no deliveries yet, oldest first, locked for this transaction."""
+    rows = run(
+        connection,
+        "select id, tenant_id, type, data, occurred_at, caused_by from events where routed_at is null"
+        " order by id limit %(limit)s for update skip locked",
+        limit=limit,
+    )
+    return [Event(*row) for row in rows]
+
+
+def mark_routed(connection: Connection, ids: Sequence[UUID]) -> None:
+    """These events have their deliveries."""
+    run(
+        connection,
+        "update events set routed_at = now() where id = any(%(ids)s::uuid[])",
+        ids=[str(event_id) for event_id in ids],
+    )
+
+
+def get(connection: Connection, event_id: UUID) -> Any | None:
+    """One event with everything, or None."""
+    rows = run(connection, "select * from events where id = %(id)s", id=event_id)
+    return rows[0] if rows else None
+
+
+def page(
+    connection: Connection, *, tenant_id: str | None = None, before: UUID | None = None, limit: int = 50
+) -> Rows:
+    """The newest events first, optionally of one tenant, older than `before`."""
+    return run(
+        connection,
+        "select id, tenant_id, type, idempotency_key, occurred_at, accepted_at, caused_by from events"
+        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(before)s::uuid is null or id < %(before)s)"
+        " order by id desc limit %(limit)s",
+        tenant=tenant_id,
+        before=before,
+        limit=limit,
+    )
+
+
+def since(connection: Connection, moment: datetime) -> int:
+    """How many events were accepted since."""
+    return int(run(connection, "select count(*) from events where accepted_at >= %(at)s", at=moment)[0][0])

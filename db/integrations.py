@@ -1,0 +1,95 @@
+"""integrations: one tenant's accounts at the providers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, run
+
+
+def create(
+    connection: Connection,
+    *,
+    integration_id: UUID,
+    tenant_id: str,
+    provider: str,
+    name: str,
+    config: Mapping[str, Any],
+    secrets_sealed: str | None,
+) -> UUID | None:
+    """Add an account. None when the tenant has one of this provider and name already."""
+    rows = run(
+        connection,
+        "insert into integrations (id, tenant_id, provider, name, config, secrets_sealed)"
+        " values (%(id)s, %(tenant)s, %(provider)s, %(name)s, %(config)s::jsonb, %(secrets)s)"
+        " on conflict (tenant_id, provider, name) do nothing returning id",
+        id=integration_id,
+        tenant=tenant_id,
+        provider=provider,
+        name=name,
+        config=json.dumps(config),
+        secrets=secrets_sealed,
+    )
+    return rows[0][0] if rows else None
+
+
+def find(connection: Connection, tenant_id: str, provider: str, name: str) -> UUID | None:
+    """The id of a tenant's account by provider and name."""
+    rows = run(
+        connection,
+        "select id from integrations where tenant_id = %(tenant)s and provider = %(provider)s and name = %(name)s",
+        tenant=tenant_id,
+        provider=provider,
+        name=name,
+    )
+    return rows[0][0] if rows else None
+
+
+def get(connection: Connection, integration_id: UUID) -> Any | None:
+    """One account with everything, or None."""
+    rows = run(connection, "select * from integrations where id = %(id)s", id=integration_id)
+    return rows[0] if rows else None
+
+
+def every(connection: Connection, tenant_id: str | None = None) -> Rows:
+    """All accounts, of one tenant or of all, oldest first; no secret among the columns."""
+    return run(
+        connection,
+        "select id, tenant_id, provider, name, state, state_reason, config, consecutive_failures, held_until,"
+        " hold_reason, created_at from integrations"
+        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) order by created_at, id",
+        tenant=tenant_id,
+    )
+
+
+def receiving(connection: Connection, tenant_ids: Collection[str]) -> Rows:
+    """The accounts of these tenants that may get deliveries. A paused one does: its deliveries wait for it."""
+    return run(
+        connection,
+        "select id, tenant_id, provider, event_types from integrations"
+        " where tenant_id = any(%(tenants)s) and state <> 'disconnected' order by created_at, id",
+        tenants=list(tenant_ids),
+    )
+
+
+def set_state(connection: Connection, integration_id: UUID, state: str, reason: str) -> bool:
+    """Pause, resume or mark an account. False when there is none. Resuming forgets failures and holds."""
+    return bool(
+        run(
+            connection,
+            "update integrations set state = %(state)s, state_reason = %(reason)s, updated_at = now(),"
+            " version = version + 1,"
+            " consecutive_failures = case when %(state)s = 'active' then 0 else consecutive_failures end,"
+            " failing_since = case when %(state)s = 'active' then null else failing_since end,"
+            " held_until = case when %(state)s = 'active' then null else held_until end"
+            " where id = %(id)s returning id",
+            id=integration_id,
+            state=state,
+            reason=reason,
+        )
+    )

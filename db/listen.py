@@ -1,0 +1,30 @@
+"""Being woken by NOTIFY."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+
+import psycopg2
+import psycopg2.extensions
+
+
+def wakeups(url: str, channel: str, *, timeout_s: float) -> Iterator[bool]:
+    """Yield True after notifications on a channel (many at once count as one), False after `timeout_s` without.
+
+    Raises psycopg2.Error when the connection fails; call again to go on.
+    """
+    connection = psycopg2.connect(url, connect_timeout=5, application_name="mesh-listener")
+    try:
+        connection.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+        with connection.cursor() as cursor:
+            cursor.execute(f'listen "{channel}"')
+        yield True  # something may have come before we listened
+        while True:
+            ready, _, _ = select.select([connection], [], [], timeout_s)
+            if ready:
+                connection.poll()
+                connection.notifies.clear()
+            yield bool(ready)
+    finally:
+        connection.close()

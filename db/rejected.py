@@ -1,0 +1,59 @@
+"""rejected_events: what could not be accepted at a door that cannot answer, whole, with the reason."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, run
+
+KEPT_BYTES = 8 * 1024 * 1024  # of a body; a larger one is cut, its true size is recorded
+
+
+def insert(
+    connection: Connection,
+    *,
+    rejected_id: UUID,
+    door: str,
+    reason: str,
+    body: bytes,
+    tenant_id: str | None = None,
+    event_type: str | None = None,
+    event_id: UUID | None = None,
+) -> None:
+    """Keep one rejected message. The same id again (a redelivered message) makes nothing new."""
+    run(
+        connection,
+        "insert into rejected_events (id, door, reason, body, body_size, tenant_id, event_type, event_id)"
+        " values (%(id)s, %(door)s, %(reason)s, %(body)s, %(size)s, %(tenant)s, %(type)s, %(event)s)"
+        " on conflict (id) do nothing",
+        id=rejected_id,
+        door=door,
+        reason=reason,
+        body=body[:KEPT_BYTES],
+        size=len(body),
+        tenant=tenant_id,
+        type=event_type,
+        event=event_id,
+    )
+
+
+def page(connection: Connection, *, limit: int = 50) -> Rows:
+    """The newest rejections first."""
+    return run(
+        connection,
+        "select id, door, reason, tenant_id, event_type, event_id, body_size, received_at, resolved_at"
+        " from rejected_events order by id desc limit %(limit)s",
+        limit=limit,
+    )
+
+
+def get(connection: Connection, rejected_id: UUID) -> Rows:
+    """One rejection with its body, or nothing."""
+    return run(connection, "select * from rejected_events where id = %(id)s", id=rejected_id)
+
+
+def count_open(connection: Connection) -> int:
+    """How many rejections nobody has resolved."""
+    return int(run(connection, "select count(*) from rejected_events where resolved_at is null")[0][0])

@@ -1,0 +1,32 @@
+"""tenants: the product's customers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, run
+
+
+def create(connection: Connection, tenant_id: str, name: str) -> bool:
+    """Add a tenant. False when it was there already."""
+    return bool(
+        run(
+            connection,
+            "insert into tenants (id, name) values (%(id)s, %(name)s) on conflict (id) do nothing returning id",
+            id=tenant_id,
+            name=name,
+        )
+    )
+
+
+def states(connection: Connection, tenant_ids: Collection[str]) -> dict[str, str]:
+    """The state of each tenant that exists, by id."""
+    rows = run(connection, "select id, state from tenants where id = any(%(ids)s)", ids=list(tenant_ids))
+    return {row.id: row.state for row in rows}
+
+
+def every(connection: Connection) -> Rows:
+    """All tenants, oldest first."""
+    return run(connection, "select id, name, state, created_at from tenants order by created_at, id")

@@ -1,0 +1,14 @@
+"""The outside world, a folder each. `PROVIDERS` is the registry: one line a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.contract import Provider
+from providers.elevenlabs import PROVIDER as ELEVENLABS
+from providers.zapier import PROVIDER as ZAPIER
+
+PROVIDERS: Mapping[str, Provider] = {
+    "elevenlabs": ELEVENLABS,
+    "zapier": ZAPIER,
+}

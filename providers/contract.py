@@ -1,0 +1,146 @@
+"""What a provider is, and what an action gets and returns.
+
+A provider is a folder with one `PROVIDER` value: facts, a table of actions by event type, and a table of
+error codes. An action is a function `(call) -> Done | Wait` that makes one exchange and raises one
+`ProviderError` otherwise. It does not retry, log, read settings or touch the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from time import monotonic
+from typing import Any, Protocol
+from uuid import UUID
+
+from model import Done, Event, MediaAsset, Outcome
+from providers.errors import Unavailable
+from providers.http import Answer, Fault, ReadError, Request, Transport, judge
+
+
+class Repeat(Enum):
+    """What may be done with a call whose answer was lost."""
+
+    SAFE = "safe"  # the provider deduplicates, or doing it twice does no harm
+    LOOKUP = "lookup"  # ask the provider first (`Action.find`); repeat only when it was not done
+    NEVER = "never"  # a person decides: dead letter that says so
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a provider does with one event type."""
+
+    run: Callable[[Call], Outcome]
+    repeat: Repeat = Repeat.SAFE
+    find: Callable[[Call], Done | None] | None = None  # the outcome of a call whose answer was lost, or None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a provider's connect form, kept in `config`, or sealed in `secrets` when sensitive."""
+
+    name: str
+    label: str
+    required: bool = True
+    sensitive: bool = False
+    default: str | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` calls per `per_s` seconds, from all workers together."""
+
+    count: int
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """The facts of one outside platform."""
+
+    name: str
+    title: str
+    base_url: str  # empty where every target brings its own
+    docs_url: str
+    api_version: str
+    auth: str  # "none", "api_key", "oauth2"
+    actions: Mapping[str, Action]  # by event type; "*" takes any
+    fields: tuple[Field, ...] = ()
+    errors: Mapping[str, Fault] = field(default_factory=dict)  # by the provider's own code; decides first
+    statuses: Mapping[int, Fault] = field(
+        default_factory=dict
+    )  # where its statuses differ from `http.STATUSES`
+    read_error: ReadError | None = None  # (code, message) of a refusal's body
+    by_webhook: bool = False  # deliveries go to each matching webhook rather than to the integration
+    host_rates: Mapping[str, Rate] = field(default_factory=dict)  # a webhook's default rate limit, by host
+    rate: Rate | None = None  # of one integration
+    deadline_s: float = (
+        30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
+    )
+    publishes: tuple[str, ...] = ()  # event types that its outcomes publish
+
+    def action(self, event_type: str) -> Action | None:
+        """The action for an event type, if the provider has one."""
+        return self.actions.get(event_type) or self.actions.get("*")
+
+
+class MediaStore(Protocol):
+    """Where files go that a delivery produced."""
+
+    def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
+        """Store one file. The same name written again replaces the file: a repeated step leaves one."""
+
+
+@dataclass(slots=True)
+class Call:
+    """Everything one attempt may use. `delivery_id` is the idempotency key: the same for all its attempts."""
+
+    provider: Provider
+    event: Event
+    delivery_id: UUID
+    integration_id: UUID
+    attempt_number: int
+    base_url: str
+    config: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    progress: Mapping[str, Any]
+    first_attempt_at: datetime
+    now: datetime
+    deadline_s: float
+    transport: Transport = field(repr=False)
+    media: MediaStore = field(repr=False)
+    target_url: str = field(default="", repr=False)  # of a webhook; the URL itself is a credential
+    signing_secrets: tuple[str, ...] = field(default=(), repr=False)  # all that are unexpired, newest first
+    exchange: Exchange | None = None  # the last one made, for the attempt's row
+    spent_s: float = 0.0  # of `deadline_s`, by the exchanges made so far
+
+    def send(self, request: Request) -> Answer:
+        """Make one exchange. Returns a 2xx answer whole; anything else raises one ProviderError.
+
+        `deadline_s` is for all exchanges of this call together.
+        """
+        self.exchange = Exchange(request.method, request.shown_url)
+        left_s = self.deadline_s - self.spent_s
+        if left_s <= 0:
+            raise Unavailable("No time was left for this call.", code="deadline_exceeded")
+        started = monotonic()
+        try:
+            answer = self.transport.send(request, left_s)
+        finally:
+            self.spent_s += monotonic() - started
+        self.exchange = Exchange(request.method, request.shown_url, answer.status, answer.excerpt())
+        judge(answer, self.provider.errors, self.provider.read_error, self.provider.statuses)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What an attempt's row keeps of a call: never a header, never a credential."""
+
+    method: str
+    url: str  # masked
+    status: int | None = None
+    excerpt: str = ""

@@ -1,0 +1,194 @@
+"""Making one exchange, and what its answer's status means.
+
+`HttpTransport.send` makes it once: no redirects, no cookies, no proxies or passwords from the environment,
+one deadline from the first lookup to the last byte. It returns any answer with a status, and raises where
+there is none:
+
+    before a byte went out   Unavailable, TargetForbidden
+    afterwards               OutcomeUnknown
+
+`judge` turns a status outside 2xx into one ProviderError: the provider's own code decides first, then its own
+table of statuses, then the table here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+from providers.addresses import AddressPolicy
+from providers.errors import (
+    AccountBlocked,
+    CredentialsRejected,
+    Gone,
+    InvalidPayload,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Refused,
+    Retryable,
+    Unavailable,
+)
+from providers.messages import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Headers,
+    Request,
+    api_request,
+    masked,
+    webhook_request,
+)
+from providers.pools import Limits, PooledAdapter
+
+__all__ = [
+    "MAX_ANSWER_BYTES",
+    "STATUSES",
+    "Answer",
+    "Fault",
+    "Headers",
+    "HttpTransport",
+    "ReadError",
+    "Request",
+    "Transport",
+    "api_request",
+    "judge",
+    "masked",
+    "retry_after",
+    "webhook_request",
+]
+
+LONGEST_WAIT_S = 24 * 3600.0  # what a Retry-After may ask for
+
+Fault = Callable[[str], ProviderError]  # an error from a sentence
+ReadError = Callable[[Answer], tuple[str, str]]  # the provider's own (code, message) in a refusal
+
+
+class Transport(Protocol):
+    """Makes exchanges."""
+
+    def send(self, request: Request, deadline_s: float) -> Answer:
+        """Make one exchange within `deadline_s`. Returns the answer whatever its status."""
+
+
+class HttpTransport:
+    """The real transport, one for a process. Shared by all threads; keeps connections alive between calls.
+
+    `policy` says which addresses may be called. `ca_bundle` is a file of certificates to trust instead of
+    certifi's.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        ca_bundle: str | None = None,
+        connect_s: float = 5.0,
+        idle_per_host: int = 256,
+        idle_in_all: int = 1024,
+    ) -> None:
+        self._adapter = PooledAdapter(
+            policy,
+            ca_bundle=ca_bundle,
+            connect_s=connect_s,
+            idle_per_host=idle_per_host,
+            idle_in_all=idle_in_all,
+        )
+
+    def send(self, request: Request, deadline_s: float) -> Answer:
+        """Make one exchange. Returns the answer whatever its status; raises as this module's head says."""
+        started = time.monotonic()
+        received = self._adapter.exchange(request, Limits(started + deadline_s, request))
+        answer = Answer(
+            received.status_code,
+            Headers(received.headers),
+            received.body,
+            round((time.monotonic() - started) * 1000),
+            received.cut,
+            request,
+        )
+        if received.cut and not request.cut_answer and 200 <= answer.status < 300:
+            raise OutcomeUnknown(
+                f"The provider answered {answer.status}, but the body is longer than"
+                f" {request.max_answer_bytes} bytes or cannot be decoded.",
+                code="answer_truncated",
+            )
+        return answer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._adapter.close()
+
+
+STATUSES: Mapping[int, Fault] = {
+    401: CredentialsRejected,
+    402: AccountBlocked,
+    403: Refused,
+    408: lambda said: Unavailable(said, transient=True),
+    410: Gone,
+    425: Unavailable,
+    429: RateLimited,
+    500: Unavailable,
+    502: lambda said: Unavailable(said, transient=True),
+    503: lambda said: Unavailable(said, transient=True),
+    504: Unavailable,
+}
+
+
+def judge(
+    answer: Answer,
+    errors: Mapping[str, Fault],
+    read_error: ReadError | None = None,
+    statuses: Mapping[int, Fault] | None = None,
+) -> None:
+    """Return for a 2xx; raise the one ProviderError that the answer means otherwise.
+
+    The provider's own words end up in the message, masked; a Retry-After in the error's `wait_s`. An unknown
+    code or status is named in the message and judged by its class.
+    """
+    if 200 <= answer.status < 300:
+        return
+    code, message = read_error(answer) if read_error is not None else ("", answer.excerpt())
+    fault = errors.get(code) or (statuses or {}).get(answer.status) or STATUSES.get(answer.status)
+    error = (fault or _fault_of_class(answer.status))(_sentence(answer, code, message))
+    if isinstance(error, Retryable):
+        wait_s = retry_after(answer.headers, datetime.now(UTC))
+        error.wait_s = wait_s if wait_s is not None else error.wait_s
+    raise error
+
+
+def _sentence(answer: Answer, code: str, message: str) -> str:
+    said = answer.shown(message).rstrip(".")
+    named = f" {answer.shown(code)}" if code else ""
+    return f"The answer was {answer.status}{named}{f': {said}' if said else ''}."
+
+
+def _fault_of_class(status: int) -> Fault:
+    if 300 <= status < 400:
+        return lambda said: Refused(f"{said} Redirects are not followed.", code="redirected")
+    if 400 <= status < 500:
+        return InvalidPayload
+    if 500 <= status < 600:
+        return Unavailable
+    return lambda said: OutcomeUnknown(said, code="unknown_status")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds that a Retry-After header asks for, at most 24 hours; None without a readable one."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    seconds = _seconds(value, now)
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_WAIT_S)
+
+
+def _seconds(value: str, now: datetime) -> float | None:
+    if value.isascii() and value.replace(".", "", 1).isdigit():  # some send fractions
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()

@@ -1,0 +1,21 @@
+"""What keeps the house in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.app import app
+from worker.resources import resources
+from worker.upkeep import disable_failing_webhooks, ensure_log_partitions
+
+
+@app.task(name="upkeep.ensure_log_partitions")  # type: ignore[untyped-decorator]
+def log_partitions_tick(**_future: Any) -> None:
+    """Make the attempt log's partitions of the coming weeks."""
+    ensure_log_partitions(resources().engine)
+
+
+@app.task(name="upkeep.disable_failing_webhooks")  # type: ignore[untyped-decorator]
+def failing_webhooks_tick(**_future: Any) -> None:
+    """Disable webhooks that have only failed for days."""
+    disable_failing_webhooks(resources())

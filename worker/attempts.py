@@ -1,0 +1,146 @@
+"""Trying: one claimed delivery's call, with quick repeats of transient faults, each with its own row.
+
+Tenacity repeats only what may be gone within a second (a refused connection, a name that did not resolve); everything
+longer goes back to Postgres.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from model import Outcome
+from providers.contract import Call, Repeat
+from providers.errors import OutcomeUnknown, ProviderError, Retryable, Unavailable, Unsupported
+from worker.outcomes import Claim, Ending, ending
+
+QUICK_TRIES = 3
+QUICK_BUDGET_S = 3.0
+LEASE_MARGIN_S = 15.0  # beyond the deadline: for the queue before the call, and the settling after it
+
+log = structlog.get_logger("mesh.attempt")
+
+# Given by whoever holds the delivery: closes the row of a try that failed and opens the next one's, or None when the
+# delivery has a newer holder.
+Reopen = Callable[[Ending], Claim | None]
+Prepare = Callable[[Claim], Call]
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) and error.transient
+
+
+_quickly: Retrying = Retrying(
+    retry=retry_if_exception(_is_transient),
+    stop=stop_after_attempt(QUICK_TRIES) | stop_after_delay(QUICK_BUDGET_S),
+    wait=wait_random_exponential(multiplier=0.1, max=1.0),
+    reraise=True,
+)
+
+
+def attempt(claim: Claim, prepare: Prepare, reopen: Reopen) -> Ending | None:
+    """Make the call of a claimed delivery. How it ended; None when the delivery was taken over meanwhile."""
+    trial = _Trial(claim, prepare, reopen)
+    try:
+        result: Outcome | ProviderError = _quickly(trial.once)
+    except _TakenOver:
+        return None
+    except ProviderError as error:
+        result = error
+    return trial.ending(result)
+
+
+class _TakenOver(Exception):
+    """Another worker holds the delivery now."""
+
+
+class _Trial:
+    """The tries of one claim: what the current one is, and how the last one failed."""
+
+    def __init__(self, claim: Claim, prepare: Prepare, reopen: Reopen) -> None:
+        self._claim = claim
+        self._prepare = prepare
+        self._reopen = reopen
+        self._failed: ProviderError | None = None
+        self._call: Call | None = None
+        self._began = time.monotonic()
+
+    def once(self) -> Outcome:
+        """One try."""
+        if self._failed is not None:
+            self._next_row()
+        self._began = time.monotonic()
+        try:
+            self._call = self._prepare(self._claim)
+            return act(self._claim, self._call)
+        except ProviderError as error:
+            self._failed = error
+            raise
+        except Exception as error:  # a fault of ours: visible, its row closed, and tried again after a deploy
+            log.exception("adapter_failed", delivery_id=str(self._claim.delivery_id))
+            message = f"{type(error).__name__} in the adapter; see the worker's log."
+            raise Retryable(message, code="adapter_error") from error
+
+    def _next_row(self) -> None:
+        assert self._failed is not None
+        following = self._reopen(self.ending(self._failed))
+        if following is None:
+            raise _TakenOver
+        self._claim = following
+
+    def ending(self, result: Outcome | ProviderError) -> Ending:
+        """What the current try means."""
+        elapsed_ms = int((time.monotonic() - self._began) * 1000)
+        made = ending(
+            self._claim, result, exchange=self._call.exchange if self._call else None, duration_ms=elapsed_ms
+        )
+        _log(self._claim, made)
+        return made
+
+
+def act(claim: Claim, call: Call) -> Outcome:
+    """Do what the event asks of the provider; after a lost answer, only as far as that is safe."""
+    action = claim.provider.action(claim.event.type)
+    if action is None:
+        raise Unsupported(f"{claim.provider.title} has no action for {claim.event.type}.")
+    if claim.unknown and action.repeat is Repeat.NEVER:
+        raise OutcomeUnknown("An earlier call may have been done, and cannot be repeated safely: check it by hand.")
+    if claim.unknown and action.repeat is Repeat.LOOKUP and action.find is not None:
+        found = action.find(call)
+        if found is not None:
+            return found
+    return action.run(call)
+
+
+def lease_s(deadline_s: float) -> float:
+    """How long a claim holds a delivery: longer than everything one try may take."""
+    return deadline_s + QUICK_BUDGET_S + LEASE_MARGIN_S
+
+
+def renewed(claim: Claim, row: Any) -> Claim:
+    """The claim of the next try, from the row that opened it."""
+    return replace(
+        claim, attempt_id=row.attempt_id, attempt_number=row.attempt_count, started_at=row.started_at
+    )
+
+
+def _log(claim: Claim, made: Ending) -> None:
+    level = log.debug if made.settlement.attempt_state == "succeeded" else log.info
+    level(
+        "attempt",
+        delivery_id=str(claim.delivery_id),
+        attempt=claim.attempt_number,
+        provider=claim.provider.name,
+        event_type=claim.event.type,
+        state=made.settlement.state,
+        error_code=made.settlement.error_code,
+        http_status=made.settlement.http_status,
+        duration_ms=made.settlement.duration_ms,
+        wait_s=made.settlement.wait_s and round(made.settlement.wait_s, 1),
+    )
+

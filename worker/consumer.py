@@ -1,0 +1,122 @@
+"""What becomes of messages that no task can take: they are kept as rejected events, never dropped.
+
+A message is acknowledged only after it is kept. While Postgres is away it stays unacknowledged on Redis and comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+import structlog
+from celery.exceptions import InvalidTaskError
+from celery.worker import strategy
+from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.request import Request
+
+import db.rejected
+from db.engine import is_away
+from worker import ids, transport
+from worker.resources import resources
+
+log = structlog.get_logger("mesh.consumer")
+
+
+def keep(reason: str, body: bytes, message_id: str | None) -> bool:
+    """Keep one unusable message as a rejected event. False when Postgres is away."""
+    rejected_id = uuid5(NAMESPACE_OID, message_id) if message_id else ids.new()
+    try:
+        with resources().engine.begin() as connection:
+            db.rejected.insert(connection, rejected_id=rejected_id, door="redis", reason=reason, body=body)
+    except Exception as error:  # noqa: BLE001 - judged below; the message must survive
+        if not is_away(error):
+            raise
+        log.error("message_not_kept", reason=reason, error=str(error).splitlines()[0])
+        return False
+    log.warning("message_rejected", reason=reason, rejected_id=str(rejected_id))
+    return True
+
+
+def _body(message: Any) -> bytes:
+    body = message.body
+    return body if isinstance(body, bytes) else str(body).encode("utf-8", "surrogatepass")
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    """Celery's consumer, except that nothing it cannot use disappears."""
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """The body is not what its content type says."""
+        self._reject(message, f"Its body cannot be read: {str(exc)[:300]}.")
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """It names no task."""
+        self._reject(message, "It is not a task message: send the task events.publish with one JSON object.")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """It names a task that does not exist."""
+        name = str((message.headers or {}).get("task"))[:100]
+        self._reject(message, f"There is no task {name!r}: producers send events.publish.")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Its body is no task call, or its content type is not allowed."""
+        self._reject(message, f"It cannot be used: {str(exc)[:300]}.")
+
+    def _reject(self, message: Any, reason: str) -> None:
+        message_id = (message.headers or {}).get("id") or message.delivery_tag
+        if keep(reason, _body(message), str(message_id)):
+            message.ack_log_error(None, self.connection_errors)
+
+
+def _keep_malformed(queue: str, raw: bytes, reason: str) -> None:
+    """It is off its list already and nothing could bring it back: hold on to it until Postgres takes it."""
+    while not keep(f"An item of a queue could not be read: {reason}.", raw, None):
+        time.sleep(1)
+
+
+def install() -> None:
+    """Keep what the transport cannot read, in this worker."""
+    if _keep_malformed not in transport.on_malformed:
+        transport.on_malformed.append(_keep_malformed)
+
+
+def checked(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """A task strategy that reads the body before the task is queued, so that a broken one is kept, not lost."""
+    handle: Callable[..., Any] = strategy.default(task, app, consumer, **options)
+
+    def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **extra: Any) -> Any:
+        payload = message.payload  # raises DecodeError or ContentDisallowed, which the consumer handles
+        if not _is_call(payload):
+            raise InvalidTaskError("the body must be [args, kwargs, options]")
+        return handle(message, body, ack, reject, callbacks, **extra)
+
+    return receive
+
+
+def _is_call(payload: Any) -> bool:
+    if isinstance(payload, dict):  # protocol 1
+        return isinstance(payload.get("args", []), list) and isinstance(payload.get("kwargs", {}), dict)
+    return (
+        isinstance(payload, list)
+        and len(payload) == 3
+        and isinstance(payload[0], list)
+        and isinstance(payload[1], dict)
+    )
+
+
+class QuietRequest(Request):  # type: ignore[misc]
+    """A request whose arguments never reach task events, logs or Flower: producers send payloads, we show ids."""
+
+    @property
+    def argsrepr(self) -> str:
+        """Nothing of the payload."""
+        return "(…)"
+
+    @property
+    def kwargsrepr(self) -> str:
+        """Nothing of the payload."""
+        return "{…}"
+
+

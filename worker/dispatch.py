@@ -1,0 +1,78 @@
+"""Sending delivery ids to their providers' queues, in small batches. Only ids travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from uuid import UUID
+
+import redis
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from worker.app import deliver_queue
+
+BATCH = 50  # ids in a message: enough to share one claim, few enough to spread over workers
+QUEUE_LIMIT = 40  # messages waiting per provider; the rest waits in Postgres, where tenants take turns
+
+log = structlog.get_logger("mesh.dispatch")
+
+
+class Dispatcher:
+    """Publishes ids over one broker connection pool."""
+
+    def __init__(self, app: Celery, client: redis.Redis, key_prefix: str) -> None:
+        self._app = app
+        self._client = client
+        self._key_prefix = key_prefix
+
+    def waiting(self, provider: str) -> int | None:
+        """How many messages wait in a provider's queue; None when Redis does not answer."""
+        try:
+            return int(self._client.llen(self._key_prefix + deliver_queue(provider)))  # type: ignore[arg-type]
+        except redis.RedisError:
+            return None
+
+    def in_hand(self) -> int | None:
+        """How many messages workers hold unacknowledged; None when Redis does not answer."""
+        try:
+            return int(self._client.hlen(self._key_prefix + "unacked"))  # type: ignore[arg-type]
+        except redis.RedisError:
+            return None
+
+    def send(self, deliveries: Iterable[tuple[str, UUID]]) -> list[UUID]:
+        """Send (provider, id) pairs. The ids that were not sent: their queue is full, or Redis is away."""
+        by_provider: dict[str, list[UUID]] = {}
+        for provider, delivery_id in deliveries:
+            by_provider.setdefault(provider, []).append(delivery_id)
+        unsent: list[UUID] = []
+        for provider, ids in by_provider.items():
+            unsent += self._send(provider, ids)
+        return unsent
+
+    def _send(self, provider: str, ids: Sequence[UUID]) -> list[UUID]:
+        waiting = self.waiting(provider)
+        if waiting is None or waiting >= QUEUE_LIMIT:
+            return list(ids)
+        batches = list(_batches(ids))
+        for position, batch in enumerate(batches):
+            try:
+                self._publish(provider, batch)
+            except (OperationalError, redis.RedisError, OSError) as error:
+                log.warning("dispatch_failed", provider=provider, error=str(error).splitlines()[0][:200])
+                return [unsent for rest in batches[position:] for unsent in rest]
+        return []
+
+    def _publish(self, provider: str, batch: Sequence[UUID]) -> None:
+        self._app.send_task(
+            "deliveries.deliver",
+            args=([str(delivery_id) for delivery_id in batch],),
+            queue=deliver_queue(provider),
+            argsrepr=f"({len(batch)} ids)",
+            kwargsrepr="{}",
+        )
+
+
+def _batches(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

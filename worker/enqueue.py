@@ -1,0 +1,190 @@
+"""Accepting events: checked against the catalog, stored with their deliveries in one transaction.
+
+`accept` works inside the caller's own transaction, so an event exists exactly when the caller's change does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+import db.deliveries
+import db.events
+import db.integrations
+import db.tenants
+import db.webhooks
+from db.engine import run
+from model import Event, NewEvent
+from providers import PROVIDERS
+from worker import ids
+from worker.catalog import event_types, unknown
+from worker.routing import Account, Subscription, route
+
+MAX_DATA_BYTES = 256 * 1024
+MAX_KEY_LENGTH = 255
+BACKLOG_CHANNEL = "mesh_events"  # NOTIFY on it wakes the reconciler
+_FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
+
+
+class EventRejected(ValueError):
+    """An event cannot be accepted; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that is stored, and the deliveries that were made for it (by provider)."""
+
+    event_id: UUID
+    new: bool
+    deliveries: Sequence[tuple[str, UUID]] = ()
+
+
+def parse(message: Any) -> NewEvent:
+    """Read one event as doors take it: {type, tenant_id, data, id?, occurred_at?}. Raises EventRejected."""
+    if isinstance(message, NewEvent):
+        return _checked(message)
+    if not isinstance(message, Mapping):
+        raise EventRejected(f"An event must be a JSON object, not {_kind(message)}.")
+    unexpected = sorted(str(key) for key in message.keys() - _FIELDS)
+    if unexpected:
+        raise EventRejected(
+            f"Unexpected field {unexpected[0][:100]!r}: an event has type, tenant_id, data, id and occurred_at."
+        )
+    for name in ("type", "tenant_id"):
+        if not isinstance(message.get(name), str) or not message[name]:
+            raise EventRejected(f"{name} must be a non-empty string, not {_kind(message.get(name))}.")
+    if not isinstance(message.get("data"), Mapping):
+        raise EventRejected(f"data must be a JSON object, not {_kind(message.get('data'))}.")
+    return _checked(
+        NewEvent(
+            tenant_id=message["tenant_id"],
+            type=message["type"],
+            data=message["data"],
+            key=_key(message.get("id")),
+            occurred_at=_moment(message.get("occurred_at")),
+        )
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "missing or null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    return names.get(type(value), "a list" if isinstance(value, list) else "something else")
+
+
+def _key(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or "\x00" in value:
+        raise EventRejected(f"id, the idempotency key, must be a string of 1 to {MAX_KEY_LENGTH} characters.")
+    return value
+
+
+def _moment(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise EventRejected('occurred_at must be a time such as "2026-03-01T12:00:00Z".') from None
+    if moment.tzinfo is None:
+        raise EventRejected('occurred_at must name its time zone, such as "2026-03-01T12:00:00Z".')
+    return moment.astimezone(UTC)
+
+
+def _checked(event: NewEvent) -> NewEvent:
+    kind = event_types().get(event.type)
+    if kind is None:
+        raise EventRejected(unknown(event.type))
+    try:
+        encoded = json.dumps(event.data, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventRejected(f"data of {event.type} is not JSON: {str(error)[:200]}.") from None
+    if len(encoded) > MAX_DATA_BYTES:
+        raise EventRejected(
+            f"data of {event.type} is {len(encoded)} bytes, more than the {MAX_DATA_BYTES} allowed:"
+            " store it elsewhere and send a reference."
+        )
+    if b"\\u0000" in encoded or b"\x00" in event.tenant_id.encode("utf-8", "surrogatepass"):
+        raise EventRejected(f"data of {event.type} holds a NUL character, which cannot be stored: remove it.")
+    problem = kind.problem(event.data)
+    if problem:
+        raise EventRejected(f"data of {event.type} does not fit its schema: {problem}.")
+    return event
+
+
+def accept(
+    connection: Connection,
+    events: Sequence[NewEvent | Mapping[str, Any]],
+    *,
+    caused_by: UUID | None = None,
+    dispatched: bool = False,
+) -> list[Accepted]:
+    """Store events and their deliveries in the caller's transaction, in order; a known (tenant, id) makes nothing new.
+
+    Nothing of ours has to be called after the commit: the reconciler is woken and sends the deliveries on their way.
+    `dispatched` says that the caller sends them itself. Raises EventRejected for the first event that is wrong, and
+    then stores none.
+    """
+    parsed = [parse(event) for event in events]
+    if not parsed:
+        return []
+    problems = tenant_problems(connection, parsed)
+    if problems:
+        raise EventRejected(next(iter(problems.values())))
+    now = datetime.now(UTC)
+    made = [
+        (Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed
+    ]
+    stored = db.events.insert(connection, made)
+    new = [event for (event, _), place in zip(made, stored, strict=True) if place.new]
+    deliveries = store_deliveries(connection, new, dispatched=dispatched)
+    if new and not dispatched:
+        run(connection, "select pg_notify(%(channel)s, '')", channel=BACKLOG_CHANNEL)
+    return [Accepted(place.id, place.new, deliveries.get(place.id, ()) if place.new else ()) for place in stored]
+
+
+def tenant_problems(connection: Connection, events: Sequence[NewEvent]) -> dict[str, str]:
+    """What is wrong with the tenants of these events, by tenant id."""
+    wanted = {event.tenant_id for event in events}
+    states = db.tenants.states(connection, wanted)
+    problems = {}
+    for tenant_id in wanted:
+        if tenant_id not in states:
+            problems[tenant_id] = (
+                f'Tenant "{tenant_id[:100]}" is not known: create it with `mesh tenants create {tenant_id[:100]}`.'
+            )
+        elif states[tenant_id] != "active":
+            problems[tenant_id] = f'Tenant "{tenant_id}" is {states[tenant_id]}: its events are not taken.'
+    return problems
+
+
+def store_deliveries(
+    connection: Connection, events: Sequence[Event], *, dispatched: bool
+) -> dict[UUID, list[tuple[str, UUID]]]:
+    """Route stored events and store their deliveries. (provider, delivery id) pairs by event id."""
+    if not events:
+        return {}
+    tenant_ids = {event.tenant_id for event in events}
+    accounts = [Account(*row) for row in db.integrations.receiving(connection, tenant_ids)]
+    hooks = [
+        Subscription(*row) for row in db.webhooks.subscribed(connection, tenant_ids, {e.type for e in events})
+    ]
+    deliveries = [
+        db.deliveries.NewDelivery(
+            ids.new(), event.id, event.tenant_id, t.provider, t.integration_id, t.webhook_id, event.type
+        )
+        for event in events
+        for t in route(event, accounts, hooks, PROVIDERS)
+    ]
+    if deliveries:
+        db.deliveries.insert(connection, deliveries, dispatched=dispatched)
+    made: dict[UUID, list[tuple[str, UUID]]] = {}
+    for delivery in deliveries:
+        made.setdefault(delivery.event_id, []).append((delivery.provider, delivery.id))
+    return made

@@ -1,0 +1,130 @@
+"""The reconciler: whatever died, what is due goes on its way. Safe to run twice at once, late, or not at all for a while.
+
+leases that ended        their holders are dead: attempt rows close as *lost*, deliveries are due again
+events without routes    those of the SQL door get their deliveries
+sent but never claimed   their messages are gone (Redis was wiped, a worker died with them): sent again
+the backlog              due deliveries fill each provider's short queue, tenants taking turns
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Engine
+
+import db.deliveries
+import db.events
+import db.rejected
+import db.replays
+from model import Event
+from providers import PROVIDERS
+from worker.catalog import event_types, unknown
+from worker.dispatch import BATCH, QUEUE_LIMIT, Dispatcher
+from worker.enqueue import store_deliveries
+
+STEP = 500  # rows a transaction touches at most
+MAX_LOST = 5  # holders that may die with a delivery before it is a dead letter: it probably kills them
+SENT_AGE_S = 30.0  # after which a message that waits behind others is taken for lost
+IDLE_AGE_S = 3.0  # the same, when nothing waits and nobody holds anything: then it is certainly lost
+MAX_STEPS = 20  # of one kind in one run: a tick must end
+
+log = structlog.get_logger("mesh.reconcile")
+
+
+def reconcile(engine: Engine, dispatcher: Dispatcher) -> None:
+    """One run."""
+    expire_leases(engine)
+    route_events(engine)
+    for provider in PROVIDERS:
+        fill_queue(engine, dispatcher, provider)
+
+
+def expire_leases(engine: Engine) -> int:
+    """Take back what dead workers held. How many."""
+    total = 0
+    for _ in range(MAX_STEPS):
+        with engine.begin() as connection:
+            rows = db.deliveries.expire_leases(connection, limit=STEP, max_lost=MAX_LOST)
+        for row in rows:
+            log.warning("lease_expired", delivery_id=str(row.id), provider=row.provider, state=row.state)
+        total += len(rows)
+        if len(rows) < STEP:
+            break
+    return total
+
+
+def route_events(engine: Engine) -> int:
+    """Give the SQL door's events their deliveries. How many events."""
+    total = 0
+    for _ in range(MAX_STEPS):
+        with engine.begin() as connection:
+            events = db.events.lock_unrouted(connection, STEP)
+            good = []
+            for event in events:
+                problem = _problem(event)
+                if problem is None:
+                    good.append(event)
+                    continue
+                db.rejected.insert(
+                    connection,
+                    rejected_id=event.id,
+                    door="sql",
+                    reason=problem,
+                    body=json.dumps(event.data).encode(),
+                    tenant_id=event.tenant_id,
+                    event_type=event.type,
+                    event_id=event.id,
+                )
+            store_deliveries(connection, good, dispatched=False)
+            db.events.mark_routed(connection, [event.id for event in events])
+        total += len(events)
+        if len(events) < STEP:
+            break
+    return total
+
+
+def _problem(event: Event) -> str | None:
+    """What the SQL door could not check: the payload's schema."""
+    kind = event_types().get(event.type)
+    if kind is None:
+        return unknown(event.type)
+    problem = kind.problem(event.data)
+    return f"data of {event.type} does not fit its schema: {problem}." if problem else None
+
+
+def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> int:
+    """Top up one provider's queue from Postgres. How many deliveries were sent."""
+    waiting = dispatcher.waiting(provider)
+    if waiting is None:
+        return 0
+    idle = waiting == 0 and dispatcher.in_hand() == 0
+    with engine.begin() as connection:
+        db.deliveries.forget_dispatch(
+            connection, provider, older_than_s=IDLE_AGE_S if idle else SENT_AGE_S, limit=STEP * MAX_STEPS
+        )
+    room = (QUEUE_LIMIT - waiting) * BATCH
+    if room <= 0:
+        return 0
+    with engine.begin() as connection:
+        ids = db.deliveries.take_backlog(connection, provider, limit=room, per_tenant=room)
+    unsent = dispatcher.send((provider, delivery_id) for delivery_id in ids)
+    if unsent:
+        with engine.begin() as connection:
+            db.deliveries.undo_dispatch(connection, unsent)
+    return len(ids) - len(unsent)
+
+
+def replay_step(engine: Engine) -> UUID | None:
+    """One step of the oldest unfinished bulk redelivery; its id, or None when there is none."""
+    with engine.begin() as connection:
+        replay = db.replays.lock_next(connection)
+        if replay is None:
+            return None
+        replayed, cursor = db.deliveries.redeliver_step(connection, replay, limit=STEP)
+        db.replays.advance(connection, replay["id"], cursor=cursor, replayed=replayed)
+        replay_id: UUID = replay["id"]
+        return replay_id
+
+

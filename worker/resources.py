@@ -1,0 +1,151 @@
+"""What one process shares: connections, keys, the transport, and the threads that make calls and settle them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import redis
+import structlog
+from sqlalchemy import Engine
+
+import db.deliveries
+from db.deliveries import Again
+from db.engine import connect
+from providers.addresses import AddressPolicy
+from providers.http import HttpTransport
+from settings import ConfigurationError, Settings, current
+from worker import ids, vault
+from worker.app import app
+from worker.attempts import lease_s, renewed
+from worker.batching import GroupCommit
+from worker.calls import CallPool
+from worker.dispatch import Dispatcher
+from worker.enqueue import Accepted, EventRejected
+from worker.gate import Gate
+from worker.outcomes import Claim, Ending
+from worker.receive import Arrival, receive
+from worker.settle import settle
+
+log = structlog.get_logger("mesh.resources")
+
+SETTLE_BATCH = 200
+ACCEPT_BATCH = 100
+CLOSE_S = 10.0  # for what waits to be settled when a worker ends
+
+
+@dataclass
+class Resources:
+    """One process's share. Built once, at first use."""
+
+    settings: Settings
+    engine: Engine
+    redis: redis.Redis
+    vault: vault.Vault
+    transport: HttpTransport
+    dispatcher: Dispatcher
+    gate: Gate
+    worker: str
+
+    def __post_init__(self) -> None:
+        # Celery's few threads may wait for a slot, but never all of them: events and ticks must get through.
+        self.calls = CallPool(
+            self.settings.mesh_calls_in_flight, waiters=max(1, self.settings.mesh_worker_threads // 2)
+        )
+        self.settler: GroupCommit[Ending, bool] = GroupCommit(
+            "settle", lambda batch: settle(self.engine, self.dispatch, batch), limit=SETTLE_BATCH
+        )
+        self.reopener: GroupCommit[Again, Any] = GroupCommit("reopen", self._reopen, limit=SETTLE_BATCH)
+        self.accepter: GroupCommit[Arrival, Accepted | EventRejected] = GroupCommit(
+            "accept", lambda batch: receive(self.engine, self.dispatch, batch), limit=ACCEPT_BATCH
+        )
+
+    def dispatch(self, deliveries: Sequence[tuple[str, UUID]]) -> None:
+        """Send ids on their way; what cannot be sent now waits in Postgres for the reconciler."""
+        unsent = self.dispatcher.send(deliveries)
+        if unsent:
+            with self.engine.begin() as connection:
+                db.deliveries.undo_dispatch(connection, unsent)
+
+    def deadline_s(self, claim_deadline_s: float) -> float:
+        """One call's deadline: the setting, or else the provider's own."""
+        return self.settings.mesh_call_deadline_s or claim_deadline_s
+
+    def reopen(self, claim: Claim, ended: Ending) -> Claim | None:
+        """Close a failed try's row and open the next one's. None when the delivery has a newer holder."""
+        row = self.reopener.submit(Again(ended.settlement, ids.new())).result()
+        return None if row is None else renewed(claim, row)
+
+    def _reopen(self, tries: Sequence[Again]) -> list[Any]:
+        longest = max(self.deadline_s(0) or 120.0, 1.0)
+        with self.engine.begin() as connection:
+            rows = db.deliveries.reopen(connection, tries, lease_s=lease_s(longest), worker=self.worker)
+        by_id = {row.id: row for row in rows}
+        return [by_id.get(each.settlement.id) for each in tries]
+
+    def close(self) -> None:
+        """End in order: calls in flight, then their settling, then connections."""
+        self.accepter.close(CLOSE_S)
+        self.calls.close()
+        self.settler.close(CLOSE_S)
+        self.reopener.close(CLOSE_S)
+        self.transport.close()
+        self.engine.dispose()
+
+
+_lock = threading.Lock()
+_shared: Resources | None = None
+
+
+def resources() -> Resources:
+    """This process's resources. Raises ConfigurationError when a setting is missing or wrong."""
+    global _shared  # noqa: PLW0603 - one per process, made under the lock
+    with _lock:
+        if _shared is None:
+            _shared = build(current())
+        return _shared
+
+
+def close() -> None:
+    """End this process's resources, if there are any."""
+    global _shared  # noqa: PLW0603
+    with _lock:
+        shared, _shared = _shared, None
+    if shared is not None:
+        shared.close()
+
+
+def build(settings: Settings) -> Resources:
+    """Resources from settings. Connects to nothing yet."""
+    if not settings.database_url:
+        raise ConfigurationError(
+            "DATABASE_URL is not set: give the address of the PostgreSQL that Agent Mesh uses,"
+            " such as postgresql://user@host:5432/mesh."
+        )
+    try:
+        keys = vault.parse(settings.mesh_encryption_keys.get_secret_value())
+    except vault.VaultError as error:
+        raise ConfigurationError(str(error)) from None
+    client = redis_client(settings)
+    return Resources(
+        settings=settings,
+        engine=connect(settings.database_url, name="mesh-worker", pool_size=settings.mesh_worker_threads + 4),
+        redis=client,
+        vault=keys,
+        transport=HttpTransport(policy=AddressPolicy(settings.mesh_private_targets)),
+        dispatcher=Dispatcher(app, client, settings.mesh_key_prefix),
+        gate=Gate(client, settings.mesh_key_prefix),
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def redis_client(settings: Settings) -> redis.Redis:
+    """A client for our own keys, with bounded waits."""
+    return redis.Redis.from_url(
+        settings.redis_url, socket_timeout=5, socket_connect_timeout=3, health_check_interval=10
+    )

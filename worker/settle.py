@@ -1,0 +1,166 @@
+"""Settling: what calls ended in, many at a time, each exactly as far as its fencing token still holds.
+
+One commit closes attempt rows, moves deliveries, counts failures of targets, stores assets and follow-up events. While
+Postgres is away the outcomes are held and tried again: a call that was made is not made twice for that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+import db.deliveries
+import db.integrations
+import db.media
+import db.targets
+import db.webhooks
+from db.engine import is_away
+from db.targets import Strain
+from model import NewEvent
+from worker.enqueue import EventRejected, accept
+from worker.outcomes import Ending
+
+AWAY_PAUSE_S = 0.25
+HOLD_ON_S = 120.0  # how long outcomes are held while Postgres is away: past every lease
+
+log = structlog.get_logger("mesh.settle")
+
+Dispatch = Callable[[Sequence[tuple[str, UUID]]], None]
+
+
+def settle(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
+    """Settle a batch; whether each delivery moved. One that cannot be stored is settled alone, as what it is."""
+    try:
+        return _persist(engine, dispatch, endings)
+    except DBAPIError as error:
+        if is_away(error) or len(endings) == 1:
+            raise
+        log.exception("settle_batch_failed", size=len(endings))
+    return [moved for each in endings for moved in _persist(engine, dispatch, [each])]
+
+
+def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
+    """One transaction, repeated while Postgres is away."""
+    give_up_at = time.monotonic() + HOLD_ON_S
+    while True:
+        try:
+            with engine.begin() as connection:
+                moved, follow_ups = _write(connection, endings)
+        except Exception as error:
+            if not is_away(error) or time.monotonic() > give_up_at:
+                raise
+            log.warning("settle_waits_for_postgres", size=len(endings), error=str(error).splitlines()[0][:200])
+            time.sleep(AWAY_PAUSE_S)
+        else:
+            if follow_ups:
+                dispatch(follow_ups)
+            return [ending.claim.delivery_id in moved for ending in endings]
+
+
+def _write(connection: Connection, endings: Sequence[Ending]) -> tuple[set[UUID], list[tuple[str, UUID]]]:
+    moved = db.deliveries.settle(connection, [ending.settlement for ending in endings])
+    ours = [ending for ending in endings if ending.claim.delivery_id in moved]
+    _note_targets(connection, ours)
+    follow_ups: list[tuple[str, UUID]] = []
+    for ending in ours:
+        if ending.done is not None and (ending.done.assets or ending.done.events):
+            follow_ups += _store_products(connection, ending)
+        if ending.webhook_gone or ending.integration_state:
+            follow_ups += _close_target(connection, ending)
+    return moved, follow_ups
+
+
+def _note_targets(connection: Connection, endings: Sequence[Ending]) -> None:
+    """Failures and recoveries of what was called. Nothing at all when everybody is well."""
+    for table in ("integrations", "webhooks"):
+        strains: dict[UUID, Strain] = {}
+        recovered: set[UUID] = set()
+        for ending in endings:
+            if ending.claim.target_table != table:
+                continue
+            if ending.strain:
+                strains[ending.claim.target_id] = _sum(strains.get(ending.claim.target_id), ending.strain)
+            if ending.recovered:
+                recovered.add(ending.claim.target_id)
+        if recovered - strains.keys():
+            db.targets.recovered(connection, table, recovered - strains.keys())
+        if strains:
+            db.targets.strained(connection, table, strains)
+
+
+def _sum(first: Strain | None, second: Strain) -> Strain:
+    if first is None:
+        return second
+    longer = first if first.hold_s >= second.hold_s else second
+    return Strain(first.failures + second.failures, longer.hold_s, longer.reason)
+
+
+def _store_products(connection: Connection, ending: Ending) -> list[tuple[str, UUID]]:
+    """The files and the follow-up events of a finished call."""
+    assert ending.done is not None
+    claim = ending.claim
+    db.media.insert(
+        connection,
+        ending.done.assets,
+        tenant_id=claim.event.tenant_id,
+        event_id=claim.event.id,
+        delivery_id=claim.delivery_id,
+        provider=claim.provider.name,
+    )
+    return _publish(connection, ending, ending.done.events)
+
+
+def _close_target(connection: Connection, ending: Ending) -> list[tuple[str, UUID]]:
+    """The endpoint is gone, or the account needs a person: mark it, and tell who subscribed to hear of it."""
+    claim = ending.claim
+    if claim.webhook_id and ending.webhook_gone:
+        if not db.webhooks.set_state(connection, [claim.webhook_id], "gone", "It answered 410 Gone."):
+            return []
+        notice = webhook_notice(claim.event.tenant_id, claim.webhook_id, "It answered 410 Gone.")
+        return _publish(connection, ending, [notice])
+    account = db.integrations.get(connection, claim.integration_id)
+    if account is None or account.state != "active" or ending.integration_state is None:
+        return []
+    reason = ending.settlement.error_message or "The provider rejected the call."
+    db.integrations.set_state(connection, claim.integration_id, ending.integration_state, reason)
+    notice = NewEvent(
+        tenant_id=claim.event.tenant_id,
+        type="integration.attention_needed",
+        data={
+            "integration_id": str(claim.integration_id),
+            "provider": claim.provider.name,
+            "state": ending.integration_state,
+            "reason": reason,
+        },
+        key=f"integration.attention_needed:{claim.attempt_id}",
+    )
+    return _publish(connection, ending, [notice])
+
+
+def webhook_notice(tenant_id: str, webhook_id: UUID, reason: str) -> NewEvent:
+    """The event that says a webhook was disabled."""
+    return NewEvent(
+        tenant_id=tenant_id,
+        type="webhook.disabled",
+        data={"webhook_id": str(webhook_id), "reason": reason},
+        key=f"webhook.disabled:{webhook_id}:{reason[:100]}",
+    )
+
+
+def _publish(connection: Connection, ending: Ending, events: Sequence[NewEvent]) -> list[tuple[str, UUID]]:
+    """Accept follow-up events in this transaction. One that its own provider got wrong does not undo the outcome."""
+    sent: list[tuple[str, UUID]] = []
+    for event in events:
+        try:
+            accepted = accept(connection, [event], caused_by=ending.claim.event.id, dispatched=True)
+        except EventRejected as error:
+            log.error("follow_up_rejected", event_type=event.type, error=str(error))
+            continue
+        sent += accepted[0].deliveries
+    return sent
+
