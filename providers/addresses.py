@@ -118,6 +118,10 @@ class AddressPolicy:
                 self._check_endpoint(host, endpoint, secure)
         return endpoints
 
+    def forget(self) -> None:
+        """Look every name up anew."""
+        self._known.clear()
+
     def _check_endpoint(self, host: str, endpoint: Endpoint, secure: bool) -> None:
         address = _unwrapped(ip_address(str(endpoint.sockaddr[0]).partition("%")[0]))
         if self._is_private_allowed(address):

@@ -56,6 +56,9 @@ class Limits(Timeout):
         self.at = at
         self.request = request
 
+    def __repr__(self) -> str:
+        return f"Limits({self.request!r})"
+
     def left_s(self, at_most: float) -> float:
         """Seconds until the deadline, at least a hair, because a socket takes 0 for "do not block"."""
         return max(min(self.at - time.monotonic(), at_most), 0.001)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from types import NoneType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -135,6 +136,7 @@ class Invalid(Refusal):
         self.detail = [{"type": kind, "loc": [where, name], "msg": message}]
 
 
+BODY_TYPES: Final = {"text": str, "model_id": (str, NoneType), "voice_settings": (dict, NoneType)}
 LEGACY: Final[Mapping[str, str]] = {"text_too_long": "max_character_limit_exceeded"}
 
 Door = Callable[["ElevenLabs", Request, Workspace], Answer]
@@ -336,8 +338,9 @@ def body_of(request: Request) -> dict[str, Any]:
         raise Invalid("body", "0", "JSON decode error", "json_invalid") from None
     if not isinstance(body, dict) or "text" not in body:
         raise Invalid("body", "text", "Field required", "missing")
-    if not isinstance(body["text"], str):
-        raise Invalid("body", "text", "Input should be a valid string", "string_type")
+    for name, kind in BODY_TYPES.items():
+        if name in body and not isinstance(body[name], kind):
+            raise Invalid("body", name, "Input should be of another type", "type_error")
     if not body["text"].strip():
         raise Refusal(400, "validation_error", "empty_text", "The text is empty.", "text")
     return body

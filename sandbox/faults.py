@@ -153,10 +153,12 @@ def fault_from_json(source: object) -> Fault:
         raise BadRule('drop is "before" or "after"')
     if given.get("compressed") not in (None, "gzip"):
         raise BadRule('compressed is "gzip"')
-    if not all(isinstance(value, str) for value in given.get("headers", {}).values()):
-        raise BadRule("the headers of a fault are texts by name")
+    for value in given.get("headers", {}).values():
+        check_header(value)
     if given.get("drip") is not None:
         given["drip"] = Drip(**known_fields(given["drip"], Drip, "drip"))
+        if given["drip"].bytes_s <= 0:
+            raise BadRule("bytes_s of a drip is more than 0")
     return Fault(**given)
 
 
@@ -281,6 +283,16 @@ def header_value(value: str, now: float) -> str:
     if not value.startswith(HTTP_DATE):
         return value
     return formatdate(now + float(value.removeprefix(HTTP_DATE)), usegmt=True)
+
+
+def check_header(value: object) -> None:
+    """Raise BadRule for a header value that cannot be sent."""
+    if not isinstance(value, str):
+        raise BadRule(f"headers of a fault are texts by name, not {value!r}")
+    try:
+        header_value(value, 0.0).encode("latin-1")
+    except ValueError:
+        raise BadRule(f"headers of a fault cannot hold {value!r}") from None
 
 
 @lru_cache(maxsize=4)

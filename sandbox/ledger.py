@@ -86,6 +86,7 @@ class Ledger:
         self.records: deque[Exchange] = deque(maxlen=RECORDS_KEPT)
         self.in_flight = 0
         self.max_in_flight = 0
+        self.busy: Counter[str] = Counter()  # requests in the air by provider
 
     def quick(self, path: str, webhook_id: str | None, now: float, ok: bool) -> None:
         """Count a request that was answered with 200 at once, without a record."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +52,6 @@ class World:
         self.rules = Rules()
         self.stand_ins = {name: make() for name, make in STAND_INS.items()}
         self.router = Router(self.stand_ins)
-        self.busy: Counter[str] = Counter()
 
     def bill(self) -> Mapping[str, Any]:
         """What the providers would charge, for those that charge."""
@@ -73,7 +71,7 @@ class World:
             fault = asked[0].fault
         match = self.router.find(raw.method, inner)
         if isinstance(match, Match):
-            self.busy[match.provider] += 1
+            self.ledger.busy[match.provider] += 1
         return Visit(raw, exchange, self.ledger, fault, inner, match)
 
     def answer(self, visit: Visit) -> Answer:
@@ -87,14 +85,14 @@ class World:
         """The request has its end."""
         visit.ledger.ended(visit.exchange)
         if isinstance(visit.match, Match):
-            self.busy[visit.match.provider] -= 1
+            visit.ledger.busy[visit.match.provider] -= 1
 
     def _work(self, visit: Visit) -> Answer:
         match, raw = visit.match, visit.raw
         if isinstance(match, int):
             detail = {404: "Not Found", 405: "Method Not Allowed"}[match]
             return json_answer({"detail": detail}, match)
-        in_flight = self.busy[match.provider]
+        in_flight = visit.ledger.busy[match.provider]
         query, at = visit.exchange.query, visit.exchange.at
         return match.handler(
             Request(raw.method, match.path, query, raw.headers(), raw.body, at, in_flight, match.params)

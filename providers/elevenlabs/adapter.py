@@ -197,8 +197,8 @@ def _keep(call: Call, speech: Speech, audio: Audio) -> MediaAsset:
             voice_id=speech.voice_id,
             model_id=speech.model_id,
         )
-    except OSError as error:
-        # It is paid for and in the history: look there again rather than buy it twice.
+    except Exception as error:  # whatever a storage raises
+        # The audio is paid for and in the history: look there next time, rather than buy it twice.
         raise OutcomeUnknown("The audio was made but could not be stored.", code="media_not_kept") from error
 
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import pytest
 
@@ -238,11 +239,14 @@ def test_a_share_is_the_same_part_for_the_same_seed(sandbox: Sandbox) -> None:
         ({"path": "/x", "fault": {"drop": "later"}}, "before"),
         ({"path": "/x", "fault": {"status": "500"}}, "status"),
         ({"path": "/x", "fault": {"drip": {}}}, "bytes_s"),
+        ({"path": "/x", "fault": {"drip": {"bytes_s": 0}}}, "more than 0"),
         ({"path": "/x", "fault": {"headers": {"Retry-After": 2}}}, "headers"),
+        ({"path": "/x", "fault": {"headers": {"Retry-After": "http-date:soon"}}}, "soon"),
+        ([], "JSON object"),
     ],
 )
 def test_a_rule_that_means_nothing_is_refused_with_a_sentence(
-    sandbox: Sandbox, rule: dict[str, object], sentence: str
+    sandbox: Sandbox, rule: Any, sentence: str
 ) -> None:
     with pytest.raises(SandboxRefused, match=sentence):
         sandbox.control.rules([rule])
