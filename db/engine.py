@@ -8,11 +8,10 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-psycopg2.extras.register_uuid()
+psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
 # What a dead, restarting, read-only or full server raises: the same statement may succeed later.
 AWAY = (OperationalError, InterfaceError, PoolTimeout)
@@ -20,7 +19,7 @@ AWAY = (OperationalError, InterfaceError, PoolTimeout)
 # No statement of ours takes a second; these only end what went wrong.
 _SESSION = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
 
-Rows = Sequence[Row[Any]]
+Rows = Sequence[Any]  # rows of named columns; SQLAlchemy cannot know their types
 
 
 def connect(url: str, *, name: str, pool_size: int = 8, max_overflow: int = 8) -> Engine:

@@ -28,7 +28,15 @@ class Stored:
 def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -> list[Stored]:
     """Store events with their idempotency keys, in order. A known (tenant, key) answers with the first one's id."""
     rows = [
-        (str(e.id), e.tenant_id, e.type, json.dumps(e.data), key, e.occurred_at, e.caused_by and str(e.caused_by))
+        (
+            str(e.id),
+            e.tenant_id,
+            e.type,
+            json.dumps(e.data),
+            key,
+            e.occurred_at,
+            e.caused_by and str(e.caused_by),
+        )
         for e, key in events
     ]
     made = run(
@@ -87,9 +95,7 @@ def get(connection: Connection, event_id: UUID) -> Any | None:
     return rows[0] if rows else None
 
 
-def page(
-    connection: Connection, *, tenant_id: str | None = None, before: UUID | None = None, limit: int = 50
-) -> Rows:
+def page(connection: Connection, *, tenant_id: str | None = None, before: UUID | None = None, limit: int = 50) -> Rows:
     """The newest events first, optionally of one tenant, older than `before`."""
     return run(
         connection,

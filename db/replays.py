@@ -42,7 +42,7 @@ def lock_next(connection: Connection) -> Mapping[str, Any] | None:
         connection,
         "select * from replays where finished_at is null order by id limit 1 for update skip locked",
     )
-    return rows[0]._mapping if rows else None
+    return dict(rows[0]._mapping) if rows else None
 
 
 def advance(connection: Connection, replay_id: UUID, *, cursor: UUID | None, replayed: int) -> None:

@@ -44,6 +44,4 @@ def is_applied(connection: Connection) -> bool:
 
 def count_rows(connection: Connection, table: str) -> int:
     """How many rows a table holds (an exact count: for small tables and tests)."""
-    return int(run(connection, f'select count(*) from "{table}"')[0][0])  # noqa: S608 - the name is ours
-
-
+    return int(run(connection, f'select count(*) from "{table}"')[0][0])

@@ -87,7 +87,9 @@ def subscribed(connection: Connection, tenant_ids: Collection[str], event_types:
 def get(connection: Connection, webhook_id: UUID, *, lock: bool = False) -> Any | None:
     """One subscription with everything, or None."""
     rows = run(
-        connection, "select * from webhooks where id = %(id)s" + (" for update" if lock else ""), id=webhook_id
+        connection,
+        "select * from webhooks where id = %(id)s" + (" for update" if lock else ""),
+        id=webhook_id,
     )
     return rows[0] if rows else None
 
@@ -96,7 +98,7 @@ def every(connection: Connection, tenant_id: str | None = None) -> Rows:
     """All subscriptions, of one tenant or of all, oldest first; no secret among the columns."""
     return run(
         connection,
-        f"select {_SHOWN} from webhooks where (%(tenant)s::text is null or tenant_id = %(tenant)s)"  # noqa: S608
+        f"select {_SHOWN} from webhooks where (%(tenant)s::text is null or tenant_id = %(tenant)s)"
         " and state <> 'unregistered' order by created_at, id",
         tenant=tenant_id,
     )
@@ -106,8 +108,7 @@ def set_secrets(connection: Connection, webhook_id: UUID, secrets: Sequence[Mapp
     """Replace the signing secrets, newest first."""
     run(
         connection,
-        "update webhooks set secrets = %(secrets)s::jsonb, updated_at = now(), version = version + 1"
-        " where id = %(id)s",
+        "update webhooks set secrets = %(secrets)s::jsonb, updated_at = now(), version = version + 1 where id = %(id)s",
         id=webhook_id,
         secrets=json.dumps(secrets),
     )

@@ -36,7 +36,10 @@ _NUMBER = re.compile(r"(?:\d+|0[xX][0-9a-fA-F]*)")
 _UNICAST_V6 = ip_network("2000::/3")
 _NAT64 = ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ip_network("2002::/16")
-_CLOUD_INSIDE = (ip_network("168.63.129.16/32"),)  # public by number, but answers inside Azure only
+# What `is_global` takes for public in some of the Pythons that we run on, and one address that answers in Azure only.
+_NEVER = tuple(
+    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20", "168.63.129.16/32"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ def _found(host: str, result: Sequence[tuple[int, Any]] | OSError | UnicodeError
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is a public, single host: not private, local, shared, reserved, or a group."""
     address = _unwrapped(address)
-    if address.is_multicast or not address.is_global or any(address in network for network in _CLOUD_INSIDE):
+    if address.is_multicast or not address.is_global or any(address in network for network in _NEVER):
         return False
     return address.version == 4 or address in _UNICAST_V6
 

@@ -23,7 +23,6 @@ _CREDENTIAL = re.compile(
     r"|(?P<bare>bearer\s+|whsec_|wsec_|sk_|sk-)[A-Za-z0-9+/=._~-]{8,}",
     re.IGNORECASE,
 )
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\uffff\U00010000-\U0010ffff]+")
 
 
 class Headers(Mapping[str, str]):
@@ -135,7 +134,7 @@ class Answer:
             text = text.replace(credential, MASK)
         text = _CREDENTIAL.sub(lambda hit: (hit["named"] or hit["bare"]) + MASK, text)
         if not text.isprintable():
-            text = _UNPRINTABLE.sub(" ", text)
+            text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return text[:EXCERPT_CHARS].strip()
 
 

@@ -47,9 +47,7 @@ def write_atomically(path: Path, text: str) -> None:
 def why(problem: OSError, host: str, port: int) -> str:
     """One sentence for a door that cannot be opened."""
     if problem.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} on {host} is taken by another program; choose one with --port (0 = any free one)."
-        )
+        return f"Port {port} on {host} is taken by another program; choose one with --port (0 = any free one)."
     return f"Cannot listen on {host}:{port}: {problem.strerror or problem}."
 
 

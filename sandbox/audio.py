@@ -72,9 +72,7 @@ def pcm(rate: int, kbit: int, seconds: float) -> bytes:
 def one_second(rate: int) -> bytes:
     """One second of the tone, which ends where it began."""
     turn = 2 * math.pi * TONE_HZ / rate
-    return struct.pack(
-        f"<{rate}h", *array("h", (round(TONE_LEVEL * math.sin(turn * n)) for n in range(rate)))
-    )
+    return struct.pack(f"<{rate}h", *array("h", (round(TONE_LEVEL * math.sin(turn * n)) for n in range(rate))))
 
 
 def wav(rate: int, kbit: int, seconds: float) -> bytes:
@@ -82,10 +80,7 @@ def wav(rate: int, kbit: int, seconds: float) -> bytes:
     data = pcm(rate, kbit, seconds)
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
     return (
-        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE")
-        + form
-        + struct.pack("<4sI", b"data", len(data))
-        + data
+        struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data)) + data
     )
 
 

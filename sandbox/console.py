@@ -92,11 +92,7 @@ def bill(world: World, args: Mapping[str, str], body: Any) -> object:
 
 def options(world: World, args: Mapping[str, str], body: Any) -> object:
     """Set `record_bodies`."""
-    if (
-        not isinstance(body, dict)
-        or set(body) != {"record_bodies"}
-        or not isinstance(body["record_bodies"], bool)
-    ):
+    if not isinstance(body, dict) or set(body) != {"record_bodies"} or not isinstance(body["record_bodies"], bool):
         raise ValueError('options are {"record_bodies": true or false}')
     world.record_bodies = body["record_bodies"]
     return {"record_bodies": world.record_bodies}

@@ -136,7 +136,11 @@ class Invalid(Refusal):
         self.detail = [{"type": kind, "loc": [where, name], "msg": message}]
 
 
-BODY_TYPES: Final = {"text": str, "model_id": (str, NoneType), "voice_settings": (dict, NoneType)}
+BODY_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "text": (str,),
+    "model_id": (str, NoneType),
+    "voice_settings": (dict, NoneType),
+}
 LEGACY: Final[Mapping[str, str]] = {"text_too_long": "max_character_limit_exceeded"}
 
 Door = Callable[["ElevenLabs", Request, Workspace], Answer]
@@ -251,9 +255,7 @@ class ElevenLabs:
         args = request.args
         size, token = page_size(args, VOICES_PAGE), args.get("next_page_token") or "0"
         if not token.isdigit():
-            raise Refusal(
-                400, "validation_error", "invalid_cursor", "Unknown next_page_token.", "next_page_token"
-            )
+            raise Refusal(400, "validation_error", "invalid_cursor", "Unknown next_page_token.", "next_page_token")
         search = args.get("search", "").lower()
         found = [voice_id for voice_id, name in VOICES.items() if search in name.lower()]
         end = int(token) + size

@@ -198,12 +198,7 @@ class Connection(asyncio.Protocol):
             return None
         now = time()
         picked = world.rules.pick(method, path) if world.rules.live else None
-        if (
-            picked is None
-            and method == "POST"
-            and path.startswith(receiver.PREFIX)
-            and not world.record_bodies
-        ):
+        if picked is None and method == "POST" and path.startswith(receiver.PREFIX) and not world.record_bodies:
             data = receiver.OK_BYTES if raw.keep_alive else receiver.OK_CLOSE_BYTES
             return world.ledger.quick(path, raw.header(WEBHOOK_ID), now, self._finish(data, raw.keep_alive))
         return self._visit(world.enter(raw, path, query, picked, now))

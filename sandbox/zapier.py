@@ -42,9 +42,7 @@ def hook(request: Request) -> tuple[str, str]:
 
 def accepted() -> Answer:
     """Zapier's answer to a hook."""
-    return json_answer(
-        {"status": "success", "id": str(uuid4()), "request_id": str(uuid4()), "attempt": str(uuid4())}
-    )
+    return json_answer({"status": "success", "id": str(uuid4()), "request_id": str(uuid4()), "attempt": str(uuid4())})
 
 
 def stand_in() -> StandIn:

@@ -19,14 +19,14 @@ from worker.enqueue import parse
 BATCH = 50  # events in a message of publish_many
 
 
-class _EventTask(Task):  # type: ignore[misc]
+class _EventTask(Task):
     """Reads the body before the task is queued, and shows no payload anywhere."""
 
     Strategy = "worker.consumer:checked"
     Request = "worker.consumer:QuietRequest"
 
 
-@app.task(base=_EventTask, bind=True, name="events.publish", typing=False)  # type: ignore[untyped-decorator]
+@app.task(base=_EventTask, bind=True, name="events.publish", typing=False)
 def _accept(self: Any, *messages: Any, **fields: Any) -> None:
     from worker.receive import Arrival
     from worker.resources import resources
@@ -40,11 +40,11 @@ def _accept(self: Any, *messages: Any, **fields: Any) -> None:
 
 
 def publish(
-    type: str,  # noqa: A002 - the event's own word
+    type: str,
     tenant_id: str,
     data: Mapping[str, Any],
     *,
-    id: str | None = None,  # noqa: A002
+    id: str | None = None,
     occurred_at: datetime | None = None,
 ) -> str:
     """Publish one event over Redis. Returns the message's id.
@@ -53,9 +53,7 @@ def publish(
     such an event is kept in `rejected_events`. The event is accepted when a worker has stored it; where it must not be
     lost with Redis, publish inside your own transaction (`worker.enqueue.accept`, or SQL `publish_event`).
     """
-    return publish_many(
-        [{"type": type, "tenant_id": tenant_id, "data": data, "id": id, "occurred_at": occurred_at}]
-    )[0]
+    return publish_many([{"type": type, "tenant_id": tenant_id, "data": data, "id": id, "occurred_at": occurred_at}])[0]
 
 
 def publish_many(events: Iterable[Mapping[str, Any]]) -> list[str]:

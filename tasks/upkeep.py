@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from db.engine import AWAY
 from worker.app import app
 from worker.resources import resources
 from worker.upkeep import disable_failing_webhooks, ensure_log_partitions
 
 
-@app.task(name="upkeep.ensure_log_partitions")  # type: ignore[untyped-decorator]
+@app.task(name="upkeep.ensure_log_partitions", throws=AWAY)
 def log_partitions_tick(**_future: Any) -> None:
     """Make the attempt log's partitions of the coming weeks."""
     ensure_log_partitions(resources().engine)
 
 
-@app.task(name="upkeep.disable_failing_webhooks")  # type: ignore[untyped-decorator]
+@app.task(name="upkeep.disable_failing_webhooks", throws=AWAY)
 def failing_webhooks_tick(**_future: Any) -> None:
     """Disable webhooks that have only failed for days."""
     disable_failing_webhooks(resources())

@@ -21,7 +21,13 @@ class AccountError(ValueError):
 
 
 def connect(
-    connection: Connection, vault: Vault, *, tenant_id: str, provider: str, fields: Mapping[str, str], name: str
+    connection: Connection,
+    vault: Vault,
+    *,
+    tenant_id: str,
+    provider: str,
+    fields: Mapping[str, str],
+    name: str,
 ) -> UUID:
     """Connect a tenant's account. Raises AccountError for an unknown provider, tenant or field."""
     facts = PROVIDERS.get(provider)
@@ -68,6 +74,4 @@ def resume(connection: Connection, integration_id: UUID) -> int:
 
 def _change(connection: Connection, integration_id: UUID, state: str, reason: str) -> None:
     if not db.integrations.set_state(connection, integration_id, state, reason):
-        raise AccountError(
-            f"There is no integration {integration_id}: `mesh integrations list` shows those that are."
-        )
+        raise AccountError(f"There is no integration {integration_id}: `mesh integrations list` shows those that are.")

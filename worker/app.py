@@ -94,7 +94,9 @@ def _configuration() -> dict[str, Any]:
 
 def _transport_options(current: environment.Settings) -> dict[str, Any]:
     return {
-        "visibility_timeout": 600,  # seconds; > the longest task. A killed worker's messages come back after it
+        # A killed worker's messages come back after this many seconds. A copy of one that still runs does no harm: a
+        # delivery is claimed once, an event is named by its message.
+        "visibility_timeout": 45,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 200,

@@ -12,7 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from model import Outcome
 from providers.contract import Call, Repeat
@@ -96,9 +102,7 @@ class _Trial:
     def ending(self, result: Outcome | ProviderError) -> Ending:
         """What the current try means."""
         elapsed_ms = int((time.monotonic() - self._began) * 1000)
-        made = ending(
-            self._claim, result, exchange=self._call.exchange if self._call else None, duration_ms=elapsed_ms
-        )
+        made = ending(self._claim, result, exchange=self._call.exchange if self._call else None, duration_ms=elapsed_ms)
         _log(self._claim, made)
         return made
 
@@ -124,9 +128,7 @@ def lease_s(deadline_s: float) -> float:
 
 def renewed(claim: Claim, row: Any) -> Claim:
     """The claim of the next try, from the row that opened it."""
-    return replace(
-        claim, attempt_id=row.attempt_id, attempt_number=row.attempt_count, started_at=row.started_at
-    )
+    return replace(claim, attempt_id=row.attempt_id, attempt_number=row.attempt_count, started_at=row.started_at)
 
 
 def _log(claim: Claim, made: Ending) -> None:
@@ -143,4 +145,3 @@ def _log(claim: Claim, made: Ending) -> None:
         duration_ms=made.settlement.duration_ms,
         wait_s=made.settlement.wait_s and round(made.settlement.wait_s, 1),
     )
-

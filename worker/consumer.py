@@ -30,7 +30,7 @@ def keep(reason: str, body: bytes, message_id: str | None) -> bool:
     try:
         with resources().engine.begin() as connection:
             db.rejected.insert(connection, rejected_id=rejected_id, door="redis", reason=reason, body=body)
-    except Exception as error:  # noqa: BLE001 - judged below; the message must survive
+    except Exception as error:
         if not is_away(error):
             raise
         log.error("message_not_kept", reason=reason, error=str(error).splitlines()[0])
@@ -44,7 +44,7 @@ def _body(message: Any) -> bytes:
     return body if isinstance(body, bytes) else str(body).encode("utf-8", "surrogatepass")
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc]
+class Consumer(CeleryConsumer):
     """Celery's consumer, except that nothing it cannot use disappears."""
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -106,7 +106,7 @@ def _is_call(payload: Any) -> bool:
     )
 
 
-class QuietRequest(Request):  # type: ignore[misc]
+class QuietRequest(Request):
     """A request whose arguments never reach task events, logs or Flower: producers send payloads, we show ids."""
 
     @property
@@ -118,5 +118,3 @@ class QuietRequest(Request):  # type: ignore[misc]
     def kwargsrepr(self) -> str:
         """Nothing of the payload."""
         return "{…}"
-
-

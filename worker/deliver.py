@@ -61,9 +61,7 @@ def _claim(delivery_ids: Sequence[UUID], resources: Resources) -> list[Claim]:
     return _admitted([_as_claim(row) for row in rows], resources)
 
 
-def _claim_rows(
-    delivery_ids: Sequence[UUID], attempt_ids: Sequence[UUID], resources: Resources
-) -> Sequence[Any]:
+def _claim_rows(delivery_ids: Sequence[UUID], attempt_ids: Sequence[UUID], resources: Resources) -> Sequence[Any]:
     """Claim, once more when Postgres went away: what a lost commit had claimed waits for its lease to end."""
     longest_s = max(resources.deadline_s(provider.deadline_s) for provider in PROVIDERS.values())
     for last in (False, True):

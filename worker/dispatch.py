@@ -29,14 +29,14 @@ class Dispatcher:
     def waiting(self, provider: str) -> int | None:
         """How many messages wait in a provider's queue; None when Redis does not answer."""
         try:
-            return int(self._client.llen(self._key_prefix + deliver_queue(provider)))  # type: ignore[arg-type]
+            return int(self._client.llen(self._key_prefix + deliver_queue(provider)))
         except redis.RedisError:
             return None
 
     def in_hand(self) -> int | None:
         """How many messages workers hold unacknowledged; None when Redis does not answer."""
         try:
-            return int(self._client.hlen(self._key_prefix + "unacked"))  # type: ignore[arg-type]
+            return int(self._client.hlen(self._key_prefix + "unacked"))
         except redis.RedisError:
             return None
 

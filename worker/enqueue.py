@@ -73,7 +73,13 @@ def parse(message: Any) -> NewEvent:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "missing or null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    names = {
+        type(None): "missing or null",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+    }
     return names.get(type(value), "a list" if isinstance(value, list) else "something else")
 
 
@@ -138,9 +144,7 @@ def accept(
     if problems:
         raise EventRejected(next(iter(problems.values())))
     now = datetime.now(UTC)
-    made = [
-        (Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed
-    ]
+    made = [(Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed]
     stored = db.events.insert(connection, made)
     new = [event for (event, _), place in zip(made, stored, strict=True) if place.new]
     deliveries = store_deliveries(connection, new, dispatched=dispatched)
@@ -172,9 +176,7 @@ def store_deliveries(
         return {}
     tenant_ids = {event.tenant_id for event in events}
     accounts = [Account(*row) for row in db.integrations.receiving(connection, tenant_ids)]
-    hooks = [
-        Subscription(*row) for row in db.webhooks.subscribed(connection, tenant_ids, {e.type for e in events})
-    ]
+    hooks = [Subscription(*row) for row in db.webhooks.subscribed(connection, tenant_ids, {e.type for e in events})]
     deliveries = [
         db.deliveries.NewDelivery(
             ids.new(), event.id, event.tenant_id, t.provider, t.integration_id, t.webhook_id, event.type

@@ -21,5 +21,5 @@ _stop_at = ""
 
 def arm() -> None:
     """Read the setting, once, when a worker starts."""
-    global _stop_at  # noqa: PLW0603
+    global _stop_at
     _stop_at = current().mesh_stop_at

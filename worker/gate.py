@@ -63,4 +63,4 @@ class Gate:
                 log.warning("cap_not_freed", error=str(error)[:200])
 
     def _key(self, kind: str, target_id: UUID) -> str:
-        return f"{self._key_prefix}gate:{kind}:{target_id}"
+        return f"{self._key_prefix}mesh:gate:{kind}:{target_id}"

@@ -9,4 +9,4 @@ from uuid_utils.compat import uuid7
 
 def new() -> UUID:
     """The next id."""
-    return uuid7()  # type: ignore[no-any-return]
+    return uuid7()

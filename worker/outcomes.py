@@ -155,9 +155,7 @@ def _unknown(claim: Claim, error: OutcomeUnknown, exchange: Exchange | None, dur
     action = claim.provider.action(claim.event.type)
     if action is not None and action.repeat is not Repeat.NEVER:
         return _retry(claim, error, AttemptState.LOST, None, exchange, duration_ms, unknown=True)
-    settlement = _settlement(
-        claim, DeliveryState.FAILED, AttemptState.LOST, exchange, duration_ms, error, unknown=True
-    )
+    settlement = _settlement(claim, DeliveryState.FAILED, AttemptState.LOST, exchange, duration_ms, error, unknown=True)
     return Ending(claim, settlement, strain=_strain(claim, None))
 
 
@@ -200,9 +198,7 @@ def retry_wait(retry_count: int, asked_s: float | None) -> float:
 
 def _refused(claim: Claim, error: ProviderError, exchange: Exchange | None, duration_ms: int) -> Ending:
     if isinstance(error, Gone) and claim.webhook_id:
-        settlement = _settlement(
-            claim, DeliveryState.CANCELLED, AttemptState.REFUSED, exchange, duration_ms, error
-        )
+        settlement = _settlement(claim, DeliveryState.CANCELLED, AttemptState.REFUSED, exchange, duration_ms, error)
         return Ending(claim, settlement, webhook_gone=True)
     parked = _ACCOUNT_STATES.get(type(error))
     if parked and not claim.webhook_id:
@@ -245,5 +241,3 @@ def clean(text: str) -> str:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value).replace("\\u0000", "\\ufffd")
-
-

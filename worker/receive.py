@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 import db.rejected
 from db.engine import is_away
 from model import NewEvent
+from worker import faults
 from worker.enqueue import Accepted, EventRejected, accept, parse, tenant_problems
 
 AWAY_PAUSE_S = 0.25
@@ -54,7 +55,9 @@ def receive(
             log.warning("accept_waits_for_postgres", size=len(arrivals), error=str(error).splitlines()[0][:200])
             time.sleep(AWAY_PAUSE_S)
         else:
+            faults.reached("accept")
             dispatch([pair for result in results if isinstance(result, Accepted) for pair in result.deliveries])
+            faults.reached("dispatch")
             return results
 
 
@@ -64,8 +67,10 @@ def _parse(arrival: Arrival) -> NewEvent | EventRejected:
         event = parse(arrival.message)
     except EventRejected as error:
         return error
-    return event if event.key else NewEvent(
-        event.tenant_id, event.type, event.data, f"message:{arrival.message_id}", event.occurred_at
+    return (
+        event
+        if event.key
+        else NewEvent(event.tenant_id, event.type, event.data, f"message:{arrival.message_id}", event.occurred_at)
     )
 
 
@@ -74,7 +79,9 @@ def _store(
 ) -> list[Accepted | EventRejected]:
     problems = tenant_problems(connection, [event for event in parsed if isinstance(event, NewEvent)])
     judged = [
-        EventRejected(problems[event.tenant_id]) if isinstance(event, NewEvent) and event.tenant_id in problems else event
+        EventRejected(problems[event.tenant_id])
+        if isinstance(event, NewEvent) and event.tenant_id in problems
+        else event
         for event in parsed
     ]
     accepted = iter(accept(connection, [e for e in judged if isinstance(e, NewEvent)], dispatched=True))

@@ -1,4 +1,4 @@
-"""The reconciler: whatever died, what is due goes on its way. Safe to run twice at once, late, or not at all for a while.
+"""The reconciler: whatever died, what is due goes on its way. Safe to run twice at once, or late.
 
 leases that ended        their holders are dead: attempt rows close as *lost*, deliveries are due again
 events without routes    those of the SQL door get their deliveries
@@ -38,6 +38,7 @@ def reconcile(engine: Engine, dispatcher: Dispatcher) -> None:
     expire_leases(engine)
     route_events(engine)
     for provider in PROVIDERS:
+        forget_lost_messages(engine, dispatcher, provider)
         fill_queue(engine, dispatcher, provider)
 
 
@@ -94,16 +95,21 @@ def _problem(event: Event) -> str | None:
     return f"data of {event.type} does not fit its schema: {problem}." if problem else None
 
 
+def forget_lost_messages(engine: Engine, dispatcher: Dispatcher, provider: str) -> int:
+    """Put back what was sent to one provider's queue and never claimed. How many."""
+    waiting, in_hand = dispatcher.waiting(provider), dispatcher.in_hand()
+    if waiting is None or in_hand is None:
+        return 0
+    age_s = IDLE_AGE_S if waiting == 0 and in_hand == 0 else SENT_AGE_S
+    with engine.begin() as connection:
+        return db.deliveries.forget_dispatch(connection, provider, older_than_s=age_s, limit=STEP * MAX_STEPS)
+
+
 def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> int:
     """Top up one provider's queue from Postgres. How many deliveries were sent."""
     waiting = dispatcher.waiting(provider)
     if waiting is None:
         return 0
-    idle = waiting == 0 and dispatcher.in_hand() == 0
-    with engine.begin() as connection:
-        db.deliveries.forget_dispatch(
-            connection, provider, older_than_s=IDLE_AGE_S if idle else SENT_AGE_S, limit=STEP * MAX_STEPS
-        )
     room = (QUEUE_LIMIT - waiting) * BATCH
     if room <= 0:
         return 0
@@ -126,5 +132,3 @@ def replay_step(engine: Engine) -> UUID | None:
         db.replays.advance(connection, replay["id"], cursor=cursor, replayed=replayed)
         replay_id: UUID = replay["id"]
         return replay_id
-
-

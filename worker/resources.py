@@ -104,7 +104,7 @@ _shared: Resources | None = None
 
 def resources() -> Resources:
     """This process's resources. Raises ConfigurationError when a setting is missing or wrong."""
-    global _shared  # noqa: PLW0603 - one per process, made under the lock
+    global _shared
     with _lock:
         if _shared is None:
             _shared = build(current())
@@ -113,7 +113,7 @@ def resources() -> Resources:
 
 def close() -> None:
     """End this process's resources, if there are any."""
-    global _shared  # noqa: PLW0603
+    global _shared
     with _lock:
         shared, _shared = _shared, None
     if shared is not None:

@@ -22,6 +22,7 @@ import db.webhooks
 from db.engine import is_away
 from db.targets import Strain
 from model import NewEvent
+from worker import faults
 from worker.enqueue import EventRejected, accept
 from worker.outcomes import Ending
 
@@ -57,6 +58,7 @@ def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> l
             log.warning("settle_waits_for_postgres", size=len(endings), error=str(error).splitlines()[0][:200])
             time.sleep(AWAY_PAUSE_S)
         else:
+            faults.reached("settle")
             if follow_ups:
                 dispatch(follow_ups)
             return [ending.claim.delivery_id in moved for ending in endings]
@@ -163,4 +165,3 @@ def _publish(connection: Connection, ending: Ending, events: Sequence[NewEvent])
             continue
         sent += accepted[0].deliveries
     return sent
-

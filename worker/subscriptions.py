@@ -98,9 +98,7 @@ class Subscriptions:
         sealed = self.vault.seal(secret, f"webhooks.secrets:{webhook_id}")
         return {"id": str(ids.new()), "sealed": sealed, "expires_at": None}
 
-    def rotate_secret(
-        self, connection: Connection, webhook_id: UUID, *, overlap: timedelta = SECRET_OVERLAP
-    ) -> str:
+    def rotate_secret(self, connection: Connection, webhook_id: UUID, *, overlap: timedelta = SECRET_OVERLAP) -> str:
         """Make a new secret, shown this once; the old ones sign beside it until the overlap ends."""
         webhook = self._live(connection, webhook_id)
         now = datetime.now(UTC)

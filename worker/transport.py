@@ -22,7 +22,7 @@ def _report(queue: str, raw: bytes, reason: str) -> None:
         listener(queue, raw, reason)
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis.Channel):
     """A channel that survives an unreadable item."""
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -35,7 +35,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         return True
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     """The Redis transport with our channel."""
 
     Channel = Channel

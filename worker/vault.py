@@ -25,7 +25,7 @@ class VaultError(Exception):
 
 
 class Vault:
-    """The encryption keys of this installation. Opened values are remembered: a webhook's are used for each delivery."""
+    """The encryption keys of this installation. It remembers what it opened: each delivery needs it again."""
 
     def __init__(self, keys: Mapping[str, AESGCM], sealing_key: str) -> None:
         self._keys = keys

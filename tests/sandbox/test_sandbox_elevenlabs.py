@@ -204,9 +204,7 @@ def test_keys_that_do_not_work(sandbox: Sandbox, key: str, code: str) -> None:
     assert (status, detail.get("code", detail["status"])) == (401, code)
 
 
-@pytest.mark.parametrize(
-    "fault", ["drop-after", "reset-after", "500-after", "truncate", {"status": 503, "work": True}]
-)
+@pytest.mark.parametrize("fault", ["drop-after", "reset-after", "500-after", "truncate", {"status": 503, "work": True}])
 def test_a_generation_whose_answer_was_lost_is_billed_and_in_history(
     sandbox: Sandbox, client: ElevenLabs, fault: Any
 ) -> None:

@@ -245,9 +245,7 @@ def test_a_share_is_the_same_part_for_the_same_seed(sandbox: Sandbox) -> None:
         ([], "JSON object"),
     ],
 )
-def test_a_rule_that_means_nothing_is_refused_with_a_sentence(
-    sandbox: Sandbox, rule: Any, sentence: str
-) -> None:
+def test_a_rule_that_means_nothing_is_refused_with_a_sentence(sandbox: Sandbox, rule: Any, sentence: str) -> None:
     with pytest.raises(SandboxRefused, match=sentence):
         sandbox.control.rules([rule])
 

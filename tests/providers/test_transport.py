@@ -19,12 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from provider_doubles import LOOPBACK, NOW, OK, Peer, Script, always, hook, once, serving, transport
 
 from providers import pools
 from providers.addresses import AddressPolicy
 from providers.errors import OutcomeUnknown, ProviderError, TargetForbidden, Unavailable
 from providers.http import api_request
+from tests.providers.doubles import LOOPBACK, NOW, OK, Peer, Script, always, hook, once, serving, transport
 
 SHORT_S = 0.25
 ONE_MIB = 1024 * 1024
@@ -264,12 +264,12 @@ def test_only_the_operators_own_address_may_be_private() -> None:
 
 
 def test_the_connection_goes_to_an_address_that_was_checked() -> None:
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    addresses = ["127.0.0.1", "10.0.0.1"]
     asked: list[str] = []
 
     def rebinding(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
         asked.append(host)
-        return [(socket.AF_INET, (address, port)) for address in next(answers)]
+        return [(socket.AF_INET, (addresses.pop(0), port))]
 
     policy = AddressPolicy(LOOPBACK, lookup=rebinding)
     with serving(once(OK)) as server, transport(policy) as http:
@@ -283,9 +283,8 @@ def test_the_connection_goes_to_an_address_that_was_checked() -> None:
             http.send(hook(url), 5)
     assert f"Host: rebind.example:{server.port}".encode() in server.requests[0]
 
-
-def test_a_watchdog_never_ends_somebody_elses_exchange() -> None:
-    """Many threads share few connections while deadlines pass all the time; every answer is the asker's own."""
+    """Threads share connections while deadlines pass all the time; every answer is the asker's own."""
+    """Threads share connections while deadlines pass all the time; every answer is the asker's own."""
 
     def echo_in_a_while(peer: Peer) -> None:
         chance = random.Random(peer.number)
