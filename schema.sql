@@ -164,6 +164,7 @@ create table if not exists events (
 create unique index if not exists events_idempotency on events (tenant_id, idempotency_key)
     where idempotency_key is not null;
 create index if not exists events_page on events (tenant_id, id desc);
+create index if not exists events_caused on events (caused_by) where caused_by is not null;
 create index if not exists events_unrouted on events (id) where routed_at is null;
 comment on column events.caused_by is 'The event whose delivery published this one.';
 comment on column events.routed_at is 'Null only for an event of the SQL door that has not got its deliveries yet.';

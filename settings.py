@@ -148,7 +148,8 @@ def resolve(settings: Settings) -> Settings:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(f"{settings.stack_file} cannot be read ({error}): run `mesh up` again.") from None
     explicit = settings.model_dump(exclude_unset=True)
-    return load(**{**stack, **explicit})
+    wins = {name: value for name, value in explicit.items() if value or name not in stack}  # a blank is not set
+    return load(**{**stack, **wins})
 
 
 @cache

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Rows, columns, count, run
+from db.engine import Prepared, Rows, columns, count, run
 
 _WAITING = "('pending', 'retrying', 'waiting')"
 _NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type")
@@ -48,15 +48,16 @@ def insert(connection: Connection, deliveries: Sequence[NewDelivery], *, dispatc
         )
         for d in deliveries
     ]
-    run(
-        connection,
-        "insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, due_at,"
-        " dispatched_at) select n.*, now(), case when %(dispatched)s then now() end"
-        " from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],"
-        " %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[]) as n",
-        dispatched=dispatched,
-        **columns(rows, _NEW),
-    )
+    _INSERT(connection, dispatched=dispatched, **columns(rows, _NEW))
+
+
+_INSERT = Prepared(
+    "insert_deliveries",
+    "insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, due_at,"
+    " dispatched_at) select n.*, now(), case when %(dispatched)s::bool then now() end"
+    " from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],"
+    " %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[]) as n",
+)
 
 
 def _text(value: UUID | None) -> str | None:
@@ -65,7 +66,7 @@ def _text(value: UUID | None) -> str | None:
 
 # One statement: what of these ids is due, not held and free becomes ours, with an attempt row each. A target that
 # keeps failing gets one call at a time (`turn`), until it answers again.
-_CLAIM = f"""
+_CLAIM_SQL = f"""
 with wanted as (
     select d.id, w.attempt_id, coalesce(h.id, i.id) as target,
            greatest(coalesce(h.consecutive_failures, 0), i.consecutive_failures) as failures
@@ -82,7 +83,7 @@ with wanted as (
 ), claimed as (
     update deliveries d set
         state = 'running', attempt_id = t.attempt_id, attempt_count = d.attempt_count + 1,
-        lease_until = now() + %(lease_s)s * interval '1 second', due_at = null, dispatched_at = null,
+        lease_until = now() + %(lease_s)s::float8 * interval '1 second', due_at = null, dispatched_at = null,
         first_attempt_at = coalesce(d.first_attempt_at, now())
     from turn t where d.id = t.id and (t.failures < {PROBE_AFTER} or t.place = 1)
     returning d.*, t.failures
@@ -90,7 +91,7 @@ with wanted as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
                                        event_type, attempt_number, started_at, worker)
     select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
-           now(), %(worker)s
+           now(), %(worker)s::text
     from claimed
 )
 select c.id, c.attempt_id, c.attempt_count, c.retry_count, c.tenant_id, c.provider, c.integration_id, c.webhook_id,
@@ -104,15 +105,15 @@ join events e on e.id = c.event_id
 join integrations i on i.id = c.integration_id
 left join webhooks h on h.id = c.webhook_id
 """
+_CLAIM = Prepared("claim_deliveries", _CLAIM_SQL)
 
 
 def claim(
     connection: Connection, ids: Sequence[UUID], attempt_ids: Sequence[UUID], *, lease_s: float, worker: str
 ) -> Rows:
     """Take what of `ids` is due, each with its attempt row *started*. What is not returned is not ours."""
-    return run(
+    return _CLAIM(
         connection,
-        _CLAIM,
         ids=[str(delivery_id) for delivery_id in ids],
         attempt_ids=[str(attempt_id) for attempt_id in attempt_ids],
         lease_s=lease_s,
@@ -213,7 +214,7 @@ class Settlement:
 
 
 # Rows are found by id and time: the two bounds let the planner open only the partitions that hold them.
-_SETTLE = """
+_SETTLE_SQL = """
 with n as (
     select * from unnest(%(id)s::uuid[], %(attempt_id)s::uuid[], %(started_at)s::timestamptz[], %(state)s::text[],
         %(attempt_state)s::text[], %(duration_ms)s::int[], %(wait_s)s::float8[], %(retries)s::int[],
@@ -228,7 +229,7 @@ with n as (
         error_code = n.error_code, error_message = n.error_message, method = n.method, url = n.url,
         answer = n.answer, external_id = n.external_id
     from n where l.id = n.attempt_id and l.started_at = n.started_at
-      and l.started_at >= %(oldest)s and l.started_at <= %(newest)s
+      and l.started_at >= %(oldest)s::timestamptz and l.started_at <= %(newest)s::timestamptz
 )
 update deliveries d set
     state = n.state, attempt_id = null, lease_until = null,
@@ -242,13 +243,14 @@ update deliveries d set
 from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
 returning d.id
 """
+_SETTLE = Prepared("settle_deliveries", _SETTLE_SQL)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> set[UUID]:
     """Close attempt rows and move their deliveries. The ids that moved: the others had a newer holder."""
     started = [s.started_at for s in settlements]
     rows = [(str(s.id), str(s.attempt_id), *(getattr(s, name) for name in _SETTLED[2:])) for s in settlements]
-    moved = run(connection, _SETTLE, oldest=min(started), newest=max(started), **columns(rows, _SETTLED))
+    moved = _SETTLE(connection, oldest=min(started), newest=max(started), **columns(rows, _SETTLED))
     return {row[0] for row in moved}
 
 
@@ -260,7 +262,7 @@ class Again:
     next_attempt_id: UUID
 
 
-_REOPEN = """
+_REOPEN_SQL = """
 with n as (
     select * from unnest(%(id)s::uuid[], %(attempt_id)s::uuid[], %(started_at)s::timestamptz[],
         %(next_attempt_id)s::uuid[], %(duration_ms)s::int[], %(http_status)s::int[], %(error_code)s::text[],
@@ -274,18 +276,19 @@ with n as (
     from n where l.id = n.attempt_id and l.started_at = n.started_at
 ), moved as (
     update deliveries d set attempt_id = n.next_attempt_id, attempt_count = d.attempt_count + 1,
-        lease_until = now() + %(lease_s)s * interval '1 second'
+        lease_until = now() + %(lease_s)s::float8 * interval '1 second'
     from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
     returning d.*
 ), opened as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
                                        event_type, attempt_number, started_at, worker)
     select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
-           now(), %(worker)s
+           now(), %(worker)s::text
     from moved
 )
 select id, attempt_id, attempt_count, now() as started_at from moved
 """
+_REOPEN = Prepared("reopen_attempts", _REOPEN_SQL)
 _REOPENED = ("duration_ms", "http_status", "error_code", "error_message", "method", "url", "answer")
 
 
@@ -298,7 +301,7 @@ def reopen(connection: Connection, tries: Sequence[Again], *, lease_s: float, wo
         "next_attempt_id": [str(t.next_attempt_id) for t in tries],
         **{name: [getattr(t.settlement, name) for t in tries] for name in _REOPENED},
     }
-    return run(connection, _REOPEN, lease_s=lease_s, worker=worker, **parameters)
+    return _REOPEN(connection, lease_s=lease_s, worker=worker, **parameters)
 
 
 def expire_leases(connection: Connection, *, limit: int, max_lost: int) -> Rows:

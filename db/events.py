@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Rows, columns, run
+from db.engine import Prepared, Rows, columns, run
 from model import Event
 
 _COLUMNS = ("id", "tenant_id", "type", "data", "key", "occurred_at", "caused_by")
@@ -39,19 +39,21 @@ def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -
         )
         for e, key in events
     ]
-    made = run(
-        connection,
-        "insert into events (id, tenant_id, type, data, idempotency_key, occurred_at, caused_by, routed_at)"
-        " select n.id, n.tenant_id, n.type, n.data, n.key, n.occurred_at, n.caused_by, now()"
-        " from unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(type)s::text[], %(data)s::jsonb[], %(key)s::text[],"
-        " %(occurred_at)s::timestamptz[], %(caused_by)s::uuid[])"
-        " as n(id, tenant_id, type, data, key, occurred_at, caused_by)"
-        " on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing returning id",
-        **columns(rows, _COLUMNS),
-    )
+    made = _INSERT(connection, **columns(rows, _COLUMNS))
     new = {row[0] for row in made}
     known = _known(connection, [(e.tenant_id, key) for e, key in events if e.id not in new])
     return [Stored(e.id, True) if e.id in new else Stored(known[e.tenant_id, key], False) for e, key in events]
+
+
+_INSERT = Prepared(
+    "insert_events",
+    "insert into events (id, tenant_id, type, data, idempotency_key, occurred_at, caused_by, routed_at)"
+    " select n.id, n.tenant_id, n.type, n.data, n.key, n.occurred_at, n.caused_by, now()"
+    " from unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(type)s::text[], %(data)s::jsonb[], %(key)s::text[],"
+    " %(occurred_at)s::timestamptz[], %(caused_by)s::uuid[])"
+    " as n(id, tenant_id, type, data, key, occurred_at, caused_by)"
+    " on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing returning id",
+)
 
 
 def _known(connection: Connection, keys: Sequence[tuple[str, str | None]]) -> dict[tuple[str, str | None], UUID]:
@@ -87,6 +89,16 @@ def mark_routed(connection: Connection, ids: Sequence[UUID]) -> None:
         "update events set routed_at = now() where id = any(%(ids)s::uuid[])",
         ids=[str(event_id) for event_id in ids],
     )
+
+
+def find(connection: Connection, tenant_id: str, key: str) -> UUID | None:
+    """The id of the event with this idempotency key, or None."""
+    return _known(connection, [(tenant_id, key)]).get((tenant_id, key))
+
+
+def caused(connection: Connection, event_id: UUID) -> Rows:
+    """The events that deliveries of this one published, in order."""
+    return run(connection, "select * from events where caused_by = %(id)s order by id", id=event_id)
 
 
 def get(connection: Connection, event_id: UUID) -> Any | None:

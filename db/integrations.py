@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Rows, run
+from db.engine import Prepared, Rows, run
 
 
 def create(
@@ -69,12 +69,14 @@ def every(connection: Connection, tenant_id: str | None = None) -> Rows:
 
 def receiving(connection: Connection, tenant_ids: Collection[str]) -> Rows:
     """The accounts of these tenants that may get deliveries. A paused one does: its deliveries wait for it."""
-    return run(
-        connection,
-        "select id, tenant_id, provider, event_types from integrations"
-        " where tenant_id = any(%(tenants)s) and state <> 'disconnected' order by created_at, id",
-        tenants=list(tenant_ids),
-    )
+    return _RECEIVING(connection, tenants=list(tenant_ids))
+
+
+_RECEIVING = Prepared(
+    "receiving_integrations",
+    "select id, tenant_id, provider, event_types from integrations"
+    " where tenant_id = any(%(tenants)s::text[]) and state <> 'disconnected' order by created_at, id",
+)
 
 
 def set_state(connection: Connection, integration_id: UUID, state: str, reason: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
-from db.engine import Rows, run
+from db.engine import Prepared, Rows, run
 
 
 def create(connection: Connection, tenant_id: str, name: str) -> bool:
@@ -23,8 +23,10 @@ def create(connection: Connection, tenant_id: str, name: str) -> bool:
 
 def states(connection: Connection, tenant_ids: Collection[str]) -> dict[str, str]:
     """The state of each tenant that exists, by id."""
-    rows = run(connection, "select id, state from tenants where id = any(%(ids)s)", ids=list(tenant_ids))
-    return {row.id: row.state for row in rows}
+    return {row.id: row.state for row in _STATES(connection, ids=list(tenant_ids))}
+
+
+_STATES = Prepared("tenant_states", "select id, state from tenants where id = any(%(ids)s::text[])")
 
 
 def every(connection: Connection) -> Rows:

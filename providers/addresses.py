@@ -24,9 +24,7 @@ from providers.errors import TargetForbidden, Unavailable
 Network = IPv4Network | IPv6Network
 Lookup = Callable[[str, int], Sequence[tuple[int, Any]]]  # (host, port) -> [(address family, socket address)]
 
-CACHE_S = (
-    30.0  # how long a name's addresses are believed; they were checked, so an old one is at worst a dead one
-)
+CACHE_S = 30.0  # how long a name's addresses are believed; they were checked, so an old one is at worst a dead one
 CACHE_SIZE = 4096
 LOOKUPS_AT_ONCE = 32  # threads; the system's resolver cannot be interrupted, only left behind
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -36,10 +34,8 @@ _NUMBER = re.compile(r"(?:\d+|0[xX][0-9a-fA-F]*)")
 _UNICAST_V6 = ip_network("2000::/3")
 _NAT64 = ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ip_network("2002::/16")
-# What `is_global` takes for public in some of the Pythons that we run on, and one address that answers in Azure only.
-_NEVER = tuple(
-    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20", "168.63.129.16/32"))
-)
+# What `is_global` takes for public in some of our Pythons, and an address that answers inside Azure only.
+_NEVER = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20", "168.63.129.16/32")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +214,7 @@ def _check_name(host: str) -> None:
 def _split(url: str) -> SplitResult:
     """The parts of a URL. TargetForbidden where two readers could understand it differently."""
     if not _VISIBLE.fullmatch(url):
-        raise TargetForbidden(
-            "The URL holds a space, a backslash or a character outside ASCII; write it encoded."
-        )
+        raise TargetForbidden("The URL holds a space, a backslash or a character outside ASCII; write it encoded.")
     try:
         parts = urlsplit(url)
         port = parts.port

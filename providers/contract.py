@@ -70,16 +70,12 @@ class Provider:
     actions: Mapping[str, Action]  # by event type; "*" takes any
     fields: tuple[Field, ...] = ()
     errors: Mapping[str, Fault] = field(default_factory=dict)  # by the provider's own code; decides first
-    statuses: Mapping[int, Fault] = field(
-        default_factory=dict
-    )  # where its statuses differ from `http.STATUSES`
+    statuses: Mapping[int, Fault] = field(default_factory=dict)  # where its statuses differ from `http.STATUSES`
     read_error: ReadError | None = None  # (code, message) of a refusal's body
     by_webhook: bool = False  # deliveries go to each matching webhook rather than to the integration
     host_rates: Mapping[str, Rate] = field(default_factory=dict)  # a webhook's default rate limit, by host
     rate: Rate | None = None  # of one integration
-    deadline_s: float = (
-        30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
-    )
+    deadline_s: float = 30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
     publishes: tuple[str, ...] = ()  # event types that its outcomes publish
 
     def action(self, event_type: str) -> Action | None:

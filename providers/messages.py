@@ -17,6 +17,7 @@ EXCERPT_CHARS = 500
 MASK = "****"
 
 _CREDENTIAL_HEADERS = ("key", "token", "secret", "authorization", "cookie", "signature", "password")
+_SIGNS = ("key", "token", "secret", "password", "signature", "authorization", "bearer", "whsec_", "wsec_", "sk_", "sk-")
 _CREDENTIAL = re.compile(
     r"(?P<named>(?:api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|secret|password|token"
     r"|signature|authorization)[\"']?\s*[:=]\s*[\"']?(?:bearer\s+|basic\s+)?)[^\s\"'&,;<>{}]{4,}"
@@ -132,7 +133,9 @@ class Answer:
         text = text[: 4 * EXCERPT_CHARS]
         for credential in self.request.credentials() if self.request is not None else ():
             text = text.replace(credential, MASK)
-        text = _CREDENTIAL.sub(lambda hit: (hit["named"] or hit["bare"]) + MASK, text)
+        lower = text.lower()
+        if any(sign in lower for sign in _SIGNS):
+            text = _CREDENTIAL.sub(lambda hit: (hit["named"] or hit["bare"]) + MASK, text)
         if not text.isprintable():
             text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return text[:EXCERPT_CHARS].strip()

@@ -123,9 +123,7 @@ class _Dialing:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(self.limits.left_s(self.connect_s))
                 sock.connect(endpoint.sockaddr)
-                sock.settimeout(
-                    self.limits.left_s(self.connect_s)
-                )  # of the TLS handshake, where there is one
+                sock.settimeout(self.limits.left_s(self.connect_s))  # of the TLS handshake, where there is one
             except OSError as error:
                 sock.close()
                 refused = error
@@ -241,9 +239,7 @@ class Origin(HTTPConnectionPool):
     ConnectionCls: Any = PlainConnection
     secure = False
 
-    def prepare(
-        self, idle: Idle, policy: AddressPolicy, connect_s: float, target: Target, trusted: bool
-    ) -> None:
+    def prepare(self, idle: Idle, policy: AddressPolicy, connect_s: float, target: Target, trusted: bool) -> None:
         """Say how connections of this pool are opened and where they are kept."""
         self._kept = idle
         self._policy = policy
@@ -289,21 +285,19 @@ class Origin(HTTPConnectionPool):
             connection.close()
             raise _not_connected(self.host, error) from None
         assert connection.sock is not None
-        connection.sock.settimeout(
-            None
-        )  # from here on the watchdog keeps the time, for two system calls less
+        connection.sock.settimeout(None)  # from here on the watchdog keeps the time, for two system calls less
         return connection
 
     def _exchange(self, connection: Connection, data: bytes, limits: Limits) -> Received:
         sock = cast(socket.socket, connection.sock)
         request = limits.request
         raw: Raw | None = None
-        failure: OSError | NotHttp | None = None
+        failure: OSError | NotHttp | _NothingSent | None = None
         watch = WATCHDOG.start(sock, limits.at)
         try:
             _push(sock, data)
             raw = read_answer(sock.recv, method=request.method, cap=request.max_answer_bytes)
-        except (OSError, NotHttp) as error:
+        except (OSError, NotHttp, _NothingSent) as error:
             failure = error
         finally:
             in_time = WATCHDOG.stop(watch)
@@ -312,7 +306,7 @@ class Origin(HTTPConnectionPool):
             else:
                 connection.close()
         if raw is None or (raw.broken and 200 <= raw.status < 300):
-            raise _lost(self.host, failure, in_time)
+            raise _ended(self.host, failure, in_time)
         return Received(raw)
 
 
@@ -338,15 +332,18 @@ def _push(sock: socket.socket, data: bytes) -> None:
             sock.sendall(memoryview(data)[sent:])
 
 
-def _lost(host: str, failure: OSError | NotHttp | None, in_time: bool) -> OutcomeUnknown:
+def _ended(host: str, failure: OSError | NotHttp | _NothingSent | None, in_time: bool) -> Exception:
+    """What an exchange that gave no usable answer ended in."""
+    if isinstance(failure, _NothingSent):
+        if in_time:
+            return failure
+        return Unavailable(f"No time was left to call {host}.", code="deadline_exceeded")
     if not in_time:
         return OutcomeUnknown(f"{host} did not finish its answer in time.", code="deadline_exceeded")
     if failure is None:
         return OutcomeUnknown(f"{host} broke off in the middle of its answer.", code="answer_truncated")
     if isinstance(failure, NotHttp) and not isinstance(failure, Closed):
-        return OutcomeUnknown(
-            f"{host} sent something that is not an answer: {failure}.", code="answer_unreadable"
-        )
+        return OutcomeUnknown(f"{host} sent something that is not an answer: {failure}.", code="answer_unreadable")
     return OutcomeUnknown(f"The connection to {host} broke before the answer came.", code="connection_lost")
 
 
@@ -412,9 +409,7 @@ class PooledAdapter(HTTPAdapter):
     def _new_origin(self, target: Target, trusted: bool) -> Origin:
         origin: Origin
         if target.scheme == "https":
-            origin = SecureOrigin(
-                target.host, target.port, cert_reqs=ssl.CERT_REQUIRED, ssl_context=self._tls
-            )
+            origin = SecureOrigin(target.host, target.port, cert_reqs=ssl.CERT_REQUIRED, ssl_context=self._tls)
         else:
             origin = Origin(target.host, target.port)
         origin.prepare(self._idle, self._policy, self._connect_s, target, trusted)

@@ -25,8 +25,7 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
     """The three headers of a message. Each secret signs, so that receivers may change theirs at any time."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = [
-        "v1,"
-        + binascii.b2a_base64(hmac.digest(_key(secret), signed, "sha256"), newline=False).decode("ascii")
+        "v1," + binascii.b2a_base64(hmac.digest(_key(secret), signed, "sha256"), newline=False).decode("ascii")
         for secret in secrets
     ]
     return {

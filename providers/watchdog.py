@@ -59,9 +59,7 @@ class Watchdog:
         try:
             self._live.remove(watch)
         except KeyError:
-            with (
-                self._cutting
-            ):  # the shutdown may be under way: the descriptor must not be closed before its end
+            with self._cutting:  # the shutdown may be under way: the descriptor must not be closed before its end
                 return False
         return True
 

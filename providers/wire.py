@@ -54,9 +54,7 @@ def request_bytes(method: str, target: str, host: str, headers: Mapping[str, str
     head = "\r\n".join(lines)
     line_ends = len(lines) - 1
     if head.count("\n") != line_ends or head.count("\r") != line_ends or not _TARGET.fullmatch(target):
-        raise InvalidPayload(
-            "The request's address or one of its headers holds a character that cannot be sent."
-        )
+        raise InvalidPayload("The request's address or one of its headers holds a character that cannot be sent.")
     try:
         return head.encode("latin-1") + b"\r\n\r\n" + body
     except UnicodeEncodeError:

@@ -34,7 +34,6 @@ class Visit:
     exchange: Exchange
     ledger: Ledger
     fault: Fault
-    path: str  # without the /fault/<name> before it
     match: Match | int
 
 
@@ -72,7 +71,7 @@ class World:
         match = self.router.find(raw.method, inner)
         if isinstance(match, Match):
             self.ledger.busy[match.provider] += 1
-        return Visit(raw, exchange, self.ledger, fault, inner, match)
+        return Visit(raw, exchange, self.ledger, fault, match)
 
     def answer(self, visit: Visit) -> Answer:
         """What the stand-in says, as the fault changes it; its work is done now, or the fault prevents it."""

@@ -134,7 +134,9 @@ def build(settings: Settings) -> Resources:
     client = redis_client(settings)
     return Resources(
         settings=settings,
-        engine=connect(settings.database_url, name="mesh-worker", pool_size=settings.mesh_worker_threads + 4),
+        engine=connect(
+            settings.database_url, name="mesh-worker", pool_size=settings.mesh_worker_threads + 4, by_index=True
+        ),
         redis=client,
         vault=keys,
         transport=HttpTransport(policy=AddressPolicy(settings.mesh_private_targets)),

@@ -92,9 +92,7 @@ def synthesize(call: Call) -> Done:
     )
     audio = playable(answer.content, speech.output_format)
     billed = answer.headers.get("character-cost")
-    return _done(
-        call, speech, audio, answer.headers.get("request-id"), {"character_cost": billed} if billed else {}
-    )
+    return _done(call, speech, audio, answer.headers.get("request-id"), {"character_cost": billed} if billed else {})
 
 
 def find(call: Call) -> Done | None:
@@ -155,9 +153,7 @@ def _audio_of(call: Call, item: Mapping[str, Any]) -> Answer:
 
 
 def _read(call: Call, path: str, query: Mapping[str, str] | None, max_bytes: int) -> Request:
-    return api_request(
-        "GET", call.base_url, path, headers=_headers(call), query=query, max_answer_bytes=max_bytes
-    )
+    return api_request("GET", call.base_url, path, headers=_headers(call), query=query, max_answer_bytes=max_bytes)
 
 
 def _headers(call: Call) -> dict[str, str]:

@@ -55,9 +55,7 @@ def hook_request(call: Call) -> Request:
     return webhook_request("POST", call.target_url, headers, body)
 
 
-def sign_headers(
-    secrets: tuple[str, ...], delivery_id: UUID, now: datetime, body: bytes
-) -> Mapping[str, str]:
+def sign_headers(secrets: tuple[str, ...], delivery_id: UUID, now: datetime, body: bytes) -> Mapping[str, str]:
     """Standard Webhooks headers; without a secret only the id, so that receivers can still deduplicate."""
     if not secrets:
         return {"webhook-id": str(delivery_id)}
@@ -72,9 +70,7 @@ def _tracking(answer: Answer) -> dict[str, str]:
     said: Any = answer.json_or_none() if answer.content else None
     if not isinstance(said, dict):
         return {}
-    return {
-        name: said[name] for name in TRACKING if isinstance(said.get(name), str) and len(said[name]) <= 200
-    }
+    return {name: said[name] for name in TRACKING if isinstance(said.get(name), str) and len(said[name]) <= 200}
 
 
 def unsubscribe_request(url: str) -> Request:

@@ -75,9 +75,7 @@ def test_public_addresses_are_taken(address: str) -> None:
 
 
 def test_one_private_address_among_public_ones_refuses_the_host() -> None:
-    with pytest.raises(
-        TargetForbidden, match=r"^The host a\.example leads to 10\.0\.0\.1, which is not a public"
-    ):
+    with pytest.raises(TargetForbidden, match=r"^The host a\.example leads to 10\.0\.0\.1, which is not a public"):
         AddressPolicy(lookup=finding("1.1.1.1", "10.0.0.1")).resolve("a.example", 443)
 
 
@@ -92,9 +90,7 @@ def test_plain_http_to_a_public_host_is_refused_when_it_is_called_too() -> None:
 
 
 def test_the_operators_address_is_not_judged() -> None:
-    (endpoint,) = AddressPolicy(lookup=finding("10.0.0.1")).resolve(
-        "api.inside", 80, secure=False, trusted=True
-    )
+    (endpoint,) = AddressPolicy(lookup=finding("10.0.0.1")).resolve("api.inside", 80, secure=False, trusted=True)
     assert endpoint.sockaddr == ("10.0.0.1", 80)
 
 
@@ -121,9 +117,7 @@ def test_a_name_is_looked_up_once_in_a_while_and_judged_each_time() -> None:
         (ValueError("a fault of the resolver"), False),
     ],
 )
-def test_a_name_that_is_not_found(
-    failure: Exception, transient: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_is_not_found(failure: Exception, transient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
 
     def lookup(host: str, port: int) -> list[tuple[int, Any]]:
@@ -209,9 +203,7 @@ def test_an_allowed_private_network_takes_plain_http_numbers_and_any_port(url: s
     AddressPolicy(LOOPBACK, lookup=finding("127.0.0.1", "::1")).check_url(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://hooks.example.com/", "https://hooks.example.com:22/", "http://10.0.0.1/"]
-)
+@pytest.mark.parametrize("url", ["http://hooks.example.com/", "https://hooks.example.com:22/", "http://10.0.0.1/"])
 def test_an_allowed_private_network_opens_nothing_else(url: str) -> None:
     with pytest.raises(TargetForbidden):
         AddressPolicy(LOOPBACK, lookup=finding("1.1.1.1")).check_url(url)

@@ -166,9 +166,7 @@ def test_a_webhook_is_never_trusted() -> None:
 
 
 def test_no_repr_shows_a_secret() -> None:
-    hooked = webhook_request(
-        "POST", f"https://a.example/hooks/{SECRETS[2]}", {"k": SECRETS[1]}, SECRETS[3].encode()
-    )
+    hooked = webhook_request("POST", f"https://a.example/hooks/{SECRETS[2]}", {"k": SECRETS[1]}, SECRETS[3].encode())
     provider = Provider("p", "P", "https://api.example.com", "", "v1", "api_key", {})
     call = a_call(
         provider,
@@ -224,10 +222,7 @@ def test_what_looks_like_a_credential_is_masked(text: str) -> None:
 def test_an_excerpt_is_printable_and_short() -> None:
     assert answer(200, "a\x1b[31m\r\nb\u202e".encode()).excerpt() == "a [31m b"
     assert len(answer(200, b"y" * 5000).excerpt()) == 500
-    assert (
-        answer(200, b"\xff\xfb\x00\x00", {"Content-Type": "audio/mpeg"}).excerpt()
-        == "(4 bytes of audio/mpeg)"
-    )
+    assert answer(200, b"\xff\xfb\x00\x00", {"Content-Type": "audio/mpeg"}).excerpt() == "(4 bytes of audio/mpeg)"
 
 
 def test_broken_json_of_a_success_leaves_the_outcome_unknown() -> None:

@@ -27,6 +27,7 @@ from providers.http import api_request
 from tests.providers.doubles import LOOPBACK, NOW, OK, Peer, Script, always, hook, once, serving, transport
 
 SHORT_S = 0.25
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 ONE_MIB = 1024 * 1024
 
 
@@ -178,9 +179,7 @@ def encoded(body: bytes, encoding: bytes) -> bytes:
 
 
 BOMB = encoded(gzip.compress(bytes(50 * ONE_MIB)), b"gzip")
-FLOOD = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"100000\r\n" + b"x" * ONE_MIB + b"\r\n") * 3
-)
+FLOOD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"100000\r\n" + b"x" * ONE_MIB + b"\r\n") * 3
 
 
 @pytest.mark.parametrize("said", [BOMB, FLOOD], ids=["bomb", "flood"])
@@ -221,7 +220,7 @@ def test_an_old_idle_connection_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
     [
         OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        CLOSING,
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ],
 )
@@ -264,26 +263,19 @@ def test_only_the_operators_own_address_may_be_private() -> None:
 
 
 def test_the_connection_goes_to_an_address_that_was_checked() -> None:
-    addresses = ["127.0.0.1", "10.0.0.1"]
-    asked: list[str] = []
-
-    def rebinding(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
-        asked.append(host)
-        return [(socket.AF_INET, (addresses.pop(0), port))]
-
-    policy = AddressPolicy(LOOPBACK, lookup=rebinding)
-    with serving(once(OK)) as server, transport(policy) as http:
-        url = f"http://rebind.example:{server.port}/a"
-        for _ in range(2):
-            assert http.send(hook(url), 5).status == 200
-            server.closed.acquire(timeout=5)
-        assert asked == ["rebind.example"]
+    answers = ["127.0.0.1", "10.0.0.1"]  # the second time the name leads inside
+    policy = AddressPolicy(LOOPBACK, lookup=lambda _host, port: [(socket.AF_INET, (answers.pop(0), port))])
+    with serving(always(CLOSING)) as server, transport(policy) as http:
+        request = hook(f"http://rebind.example:{server.port}/a")
+        assert [http.send(request, 5).status, http.send(request, 5).status] == [200, 200]
+        assert (server.connections, answers) == (2, ["10.0.0.1"])  # one look-up for two connections
         policy.forget()
         with pytest.raises(TargetForbidden):
-            http.send(hook(url), 5)
+            http.send(request, 5)
     assert f"Host: rebind.example:{server.port}".encode() in server.requests[0]
 
-    """Threads share connections while deadlines pass all the time; every answer is the asker's own."""
+
+def test_a_watchdog_never_ends_somebody_elses_exchange() -> None:
     """Threads share connections while deadlines pass all the time; every answer is the asker's own."""
 
     def echo_in_a_while(peer: Peer) -> None:

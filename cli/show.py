@@ -1,0 +1,176 @@
+"""How things look on a terminal: tables, times, states, and the tree of an event."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+PIPE_WIDTH = 200  # columns where nobody's terminal says how many: nothing is cut in a pipe
+
+STYLES = {
+    "succeeded": "green",
+    "active": "green",
+    "ok": "green",
+    "pending": "cyan",
+    "running": "cyan",
+    "waiting": "cyan",
+    "started": "cyan",
+    "retrying": "yellow",
+    "retryable": "yellow",
+    "warning": "yellow",
+    "paused": "yellow",
+    "disabled": "yellow",
+    "lost": "magenta",
+    "failed": "red",
+    "refused": "red",
+    "problem": "bold red",
+    "needs_reconnect": "red",
+    "blocked": "red",
+    "cancelled": "dim",
+    "gone": "dim",
+    "unregistered": "dim",
+}
+
+
+def make_console() -> Console:
+    """A console that is as wide as the terminal, and wide enough for whole rows in a pipe."""
+    width = None if sys.stdout.isatty() else shutil.get_terminal_size((PIPE_WIDTH, 50)).columns
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+console = make_console()
+
+
+def say(line: str = "", **options: Any) -> None:
+    """Print one line, wrapped by the terminal alone, so that what is copied from it stays whole."""
+    console.print(line, soft_wrap=True, **options)
+
+
+def state(word: str) -> Text:
+    """A state in its colour."""
+    return Text(word, style=STYLES.get(word, ""))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """Print rows under their column names, or the sentence for none. A name that ends in `>` aligns right."""
+    made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        last = position == len(columns) - 1
+        made.add_column(
+            name.rstrip(">"),
+            justify="right" if name.endswith(">") else "left",
+            no_wrap=True,
+            overflow="ellipsis" if last else "fold",
+        )
+    for row in rows:
+        made.add_row(*(cell(value) for value in row))
+    console.print(made) if made.row_count else say(empty)
+
+
+def cell(value: Any) -> Text:
+    """One value of a table."""
+    if isinstance(value, Text):
+        return value
+    if isinstance(value, datetime):
+        return Text(ago(value))
+    return Text("" if value is None else str(value))
+
+
+def moment(at: datetime) -> str:
+    """A time of day in UTC, to the millisecond."""
+    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}"
+
+
+def ago(at: datetime | None, now: datetime | None = None) -> str:
+    """How far away a time is, in words: "3 s ago", "in 12 min"."""
+    if at is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    return f"{lasting(seconds)} ago" if seconds >= 0 else f"in {lasting(-seconds)}"
+
+
+def lasting(seconds: float) -> str:
+    """A duration in its natural unit."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def latency(ms: float | None) -> str:
+    """A latency in milliseconds, or seconds where those are many."""
+    if ms is None:
+        return "–"
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def event_tree(connection: Any, event_id: Any, *, deep: bool = True) -> Tree | None:
+    """An event, its deliveries with their attempts, and the events that those published. None without the event."""
+    import db.events
+
+    event = db.events.get(connection, event_id)
+    if event is None:
+        return None
+    tree = Tree(_event_line(event), guide_style="dim")
+    _grow(connection, tree, event, deep=deep)
+    return tree
+
+
+def _event_line(event: Any) -> str:
+    key = f"  [dim]id {escape(event.idempotency_key)}[/]" if event.idempotency_key else ""
+    return (
+        f"[bold]{escape(event.type)}[/] of {escape(event.tenant_id)}  [dim]{event.id}[/]{key}"
+        f"  accepted {moment(event.accepted_at)}"
+    )
+
+
+def _grow(connection: Any, tree: Tree, event: Any, *, deep: bool) -> None:
+    import db.attempts
+    import db.deliveries
+    import db.events
+    import db.webhooks
+
+    if event.routed_at is None:
+        tree.add("[cyan]not routed yet[/]")
+    for delivery in db.deliveries.of_event(connection, event.id):
+        hook = db.webhooks.get(connection, delivery.webhook_id) if delivery.webhook_id else None
+        branch = tree.add(_delivery_line(delivery, hook))
+        for attempt in db.attempts.of_delivery(connection, delivery.id):
+            branch.add(_attempt_line(attempt))
+    for child in db.events.caused(connection, event.id) if deep else ():
+        _grow(connection, tree.add(f"published {_event_line(child)}"), child, deep=deep)
+
+
+def _delivery_line(delivery: Any, hook: Any | None) -> str:
+    target = f" → {escape(hook.url_hint)}" if hook is not None else ""
+    return f"{_coloured(delivery.state)} {delivery.provider}{target}  [dim]{delivery.id}[/]{_when(delivery)}"
+
+
+def _when(delivery: Any) -> str:
+    if delivery.settled_at is not None:
+        return f"  after {lasting((delivery.settled_at - delivery.created_at).total_seconds())}"
+    if delivery.due_at is None:
+        return ""
+    parked = delivery.due_at.year > 9000  # infinity
+    return "  until its integration works again" if parked else f"  due {ago(delivery.due_at)}"
+
+
+def _attempt_line(attempt: Any) -> str:
+    took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
+    answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
+    why = f"  {escape(attempt.error_code)}: {escape(attempt.error_message or '')}" if attempt.error_code else ""
+    return f"attempt {attempt.attempt_number}  {moment(attempt.started_at)}  {_coloured(attempt.state)}{answer}{took}{why}"
+
+
+def _coloured(word: str) -> str:
+    style = STYLES.get(word)
+    return f"[{style}]{word}[/]" if style else word

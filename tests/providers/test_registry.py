@@ -1,0 +1,103 @@
+"""What every provider owes, checked once over the registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers import PROVIDERS
+from providers.contract import Action, Call, Provider, Repeat
+from providers.errors import (
+    CredentialsRejected,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Refused,
+    Retryable,
+)
+from tests.providers.doubles import Scripted, a_call, answer
+
+SECRET = "sk_planted_0123456789"
+EXAMPLES: dict[str, dict[str, Any]] = {"audio.render_requested": {"text": "Hello."}}
+ACTIONS = [
+    pytest.param(provider, event_type, id=f"{provider.name}-{event_type}")
+    for provider in PROVIDERS.values()
+    for event_type in provider.actions
+]
+
+
+def a_sample(provider: Provider, event_type: str, using: Any) -> Call:
+    return a_call(
+        provider,
+        using,
+        event_type if event_type != "*" else "campaign.created",
+        EXAMPLES.get(event_type, {"id": "cmp_1"}),
+        base_url=provider.base_url or "https://a.example",
+        config={field.name: "x" for field in provider.fields if not field.sensitive},
+        secrets={field.name: SECRET for field in provider.fields if field.sensitive},
+        target_url="https://hooks.example/hooks/1/planted-secret-path",
+    )
+
+
+def action_of(provider: Provider, event_type: str) -> Action:
+    action = provider.action(event_type)
+    assert action is not None
+    return action
+
+
+def failing(provider: Provider, event_type: str, given: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as failed:
+        action_of(provider, event_type).run(a_sample(provider, event_type, Scripted(given)))
+    return failed.value
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS.keys())
+def test_a_provider_is_described_whole(provider: Provider) -> None:
+    assert PROVIDERS[provider.name] is provider
+    assert provider.name.isidentifier()
+    assert provider.title
+    assert provider.api_version
+    assert provider.docs_url.startswith("https://")
+    assert provider.by_webhook or provider.base_url.startswith("https://")
+    assert provider.deadline_s > 0
+    assert provider.auth in ("none", "api_key", "oauth2")
+    assert len({field.name for field in provider.fields}) == len(provider.fields)
+
+
+@pytest.mark.parametrize(("provider", "event_type"), ACTIONS)
+def test_a_lost_answer_can_be_handled(provider: Provider, event_type: str) -> None:
+    action = action_of(provider, event_type)
+    assert (action.repeat is Repeat.LOOKUP) == (action.find is not None)
+    assert isinstance(failing(provider, event_type, OutcomeUnknown("lost")), OutcomeUnknown)
+
+
+@pytest.mark.parametrize(("provider", "event_type"), ACTIONS)
+def test_a_429_is_a_rate_limit_with_its_wait(provider: Provider, event_type: str) -> None:
+    limited = failing(provider, event_type, answer(429, headers={"Retry-After": "600"}))
+    assert isinstance(limited, RateLimited)
+    assert limited.wait_s == 600.0
+
+
+@pytest.mark.parametrize(("provider", "event_type"), ACTIONS)
+def test_a_503_is_not_the_end(provider: Provider, event_type: str) -> None:
+    assert isinstance(failing(provider, event_type, answer(503)), (Retryable, OutcomeUnknown))
+
+
+@pytest.mark.parametrize(("provider", "event_type"), ACTIONS)
+def test_a_401_is_the_end_and_asks_to_reconnect_where_there_is_an_account(provider: Provider, event_type: str) -> None:
+    refused = failing(provider, event_type, answer(401))
+    assert isinstance(refused, Refused)
+    assert isinstance(refused, CredentialsRejected) == (provider.auth != "none")
+
+
+@pytest.mark.parametrize(("provider", "event_type"), ACTIONS)
+def test_no_secret_is_shown(provider: Provider, event_type: str) -> None:
+    echo = "/hooks/1/planted-secret-path" if provider.by_webhook else SECRET
+    scripted = Scripted(answer(400, {"detail": {"message": f"You sent {echo}."}}))
+    call = a_sample(provider, event_type, scripted)
+    with pytest.raises(ProviderError) as failed:
+        action_of(provider, event_type).run(call)
+    shown = f"{call!r} {call.exchange!r} {scripted.requests!r} {failed.value!r} {failed.value}"
+    assert SECRET not in shown
+    assert "planted-secret-path" not in shown
