@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped; everything has ended.", flush=True)
         return 130
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        if not asked.keep:
+            shutil.rmtree(home, ignore_errors=True)
     return 0 if all(report.clean for report in reports) else 1
 
 
@@ -65,11 +66,14 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fault", action="append", choices=(*WORKERS, *OTHERS),
                         help="only these, in this order (repeatable); default: all kinds at random")  # fmt: skip
     parser.add_argument("--dump", type=Path, default=Path(".mesh/chaos"), help="folder for what was violated")
+    parser.add_argument("--keep", action="store_true", help="keep the run's folder: servers' data and all logs")
     parser.add_argument("--verbose", action="store_true", help="say what is struck, and what the supervisor does")
     return parser.parse_args(arguments)
 
 
 def _play(asked: argparse.Namespace, home: Path) -> list[Report]:
+    if asked.keep:
+        print(f"Everything stays in {home}")
     print(LEGEND + "\n\n" + "  ".join(f"{name:>{width}}" for name, width in COLUMNS) + "  faults", flush=True)
     reports: list[Report] = []
     say = print if asked.verbose else lambda line: None

@@ -33,8 +33,9 @@ PRODUCE_S = 60.0  # beyond the planned time, for producers that had to try again
 QUIET_S = 1.5  # after which what Redis held is taken to be accepted or gone
 POLL_S = 0.2
 
-# A receiver that takes its time: most calls a few milliseconds, some long enough to be in the air at any fault.
-DELAYS = ((0.05, 0.4), (0.25, 0.06), (1.0, 0.008))  # (share of what is left, seconds)
+# A receiver that takes its time, so that at any moment some tens of calls are in the air. The first rule that picks a
+# request decides: (share, seconds).
+DELAYS = ((0.05, 0.8), (0.25, 0.25), (0.5, 0.02))
 
 STANDING = """
 select (select count(*) from events),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from providers.errors import OutcomeUnknown
 
@@ -72,8 +72,8 @@ class Request:
     cut_answer: bool = False
 
     def credentials(self) -> list[str]:
-        """Every value of this request that must never be shown, longest first."""
-        found = [] if self.trusted else _in_url(self.url)
+        """Every value in address and headers that must never be shown, longest first."""
+        found = _in_query(self.url) if self.trusted else _in_url(self.url)
         for name, value in self.headers.items():
             if _is_credential(name):
                 found = [*found, value, value.partition(" ")[2]]
@@ -83,6 +83,11 @@ class Request:
 @lru_cache(maxsize=1024)
 def _is_credential(header: str) -> bool:
     return any(word in header.lower() for word in _CREDENTIAL_HEADERS)
+
+
+def _in_query(url: str) -> list[str]:
+    """Some APIs take their key as a parameter."""
+    return [value for name, value in parse_qsl(urlsplit(url).query) if _is_credential(name)]
 
 
 @lru_cache(maxsize=4096)

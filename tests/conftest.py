@@ -67,7 +67,7 @@ class Given(Settings):
     """Settings that the environment and `.env` of whoever runs the tests do not reach."""
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]
         cls, *_: object, init_settings: PydanticBaseSettingsSource, **__: object
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is given."""

@@ -36,9 +36,10 @@ def send_hook(call: Call) -> Done:
 def hook_request(call: Call) -> Request:
     """The POST of a delivery: `id` in the body is the event's, `webhook-id` the delivery's."""
     event = call.event
+    event_id = str(event.id)
     body = compact_json(
         {
-            "id": str(event.id),
+            "id": event_id,
             "type": event.type,
             "occurred_at": _utc(event.occurred_at),
             "tenant_id": event.tenant_id,
@@ -48,7 +49,7 @@ def hook_request(call: Call) -> Request:
     headers = {
         "User-Agent": USER_AGENT,
         "Content-Type": "application/json",
-        "X-Event-Id": str(event.id),
+        "X-Event-Id": event_id,
         "X-Event-Type": event.type,
         **sign_headers(call.signing_secrets, call.delivery_id, call.now, body),
     }
