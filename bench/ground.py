@@ -160,8 +160,12 @@ def query(database_url: str, sql: str, parameters: Mapping[str, Any] | None = No
                 with connection, connection.cursor() as cursor:
                     cursor.execute(sql, parameters)
                     return cursor.fetchall()
-        except psycopg2.Error as error:  # a connection lost in the middle is not always called operational
-            lost = isinstance(error, AWAY) or "closed the connection" in str(error)
-            if not lost or time.monotonic() > deadline:
+        except psycopg2.Error as error:
+            if not is_away(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def is_away(error: psycopg2.Error) -> bool:
+    """Whether the connection, not the statement, is at fault: psycopg2 does not always call that operational."""
+    return isinstance(error, AWAY) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)

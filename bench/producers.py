@@ -14,7 +14,7 @@ import psycopg2
 import redis
 from kombu.exceptions import OperationalError
 
-from bench.ground import AWAY, EVENT_TYPE
+from bench.ground import AWAY, EVENT_TYPE, is_away
 
 AWAY_PAUSE_S = 0.05
 PUBLISH = "select publish_event(%s, %s, %s::jsonb, %s)"
@@ -57,9 +57,11 @@ class SqlDoor:
             with self._connection, self._connection.cursor() as cursor:
                 for key in keys:
                     cursor.execute(PUBLISH, (self._tenant_id, EVENT_TYPE, json.dumps(data(key)), key))
-        except psycopg2.DatabaseError as error:  # psycopg2 does not always call a lost connection operational
-            if not self._connection.closed:
+        except psycopg2.Error as error:
+            if not is_away(error):
                 raise
+            self.close()
+            self._connection = None
             raise psycopg2.OperationalError(str(error)) from error
 
     def close(self) -> None:

@@ -123,3 +123,8 @@ def page(connection: Connection, *, tenant_id: str | None = None, before: UUID |
 def since(connection: Connection, moment: datetime) -> int:
     """How many events were accepted since."""
     return int(run(connection, "select count(*) from events where accepted_at >= %(at)s", at=moment)[0][0])
+
+
+def count(connection: Connection) -> int:
+    """How many events there are."""
+    return int(run(connection, "select count(*) from events")[0][0])

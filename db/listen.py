@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import psycopg2
 import psycopg2.extensions
+from sqlalchemy import Connection
+
+from db.engine import run
 
 
 def wakeups(url: str, channel: str, *, timeout_s: float) -> Iterator[bool]:
@@ -28,3 +31,14 @@ def wakeups(url: str, channel: str, *, timeout_s: float) -> Iterator[bool]:
             yield bool(ready)
     finally:
         connection.close()
+
+
+def listening(connection: Connection) -> int:
+    """How many processes listen on this server now."""
+    return int(
+        run(
+            connection,
+            "select count(*) from pg_stat_activity"
+            " where application_name = 'mesh-listener' and datname = current_database()",
+        )[0][0]
+    )

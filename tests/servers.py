@@ -90,6 +90,15 @@ def running() -> Iterator[Servers]:
         os.close(users)
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One session at a time in this block."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _last(users: int) -> bool:
     """Whether nobody else uses the servers; then nobody can begin to before our lock is closed."""
     try:
@@ -102,8 +111,7 @@ def _last(users: int) -> bool:
 def _prepared(postgres: Postgres, name: str) -> str:
     """A database with the schema applied. The template is brought to today's schema by whoever comes first."""
     admin = postgres.url("postgres")
-    with (HOME / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(HOME / "template.lock"):
         _drop_abandoned(postgres)
         stamp = _stamp()
         if _ask(admin, _COMMENT, TEMPLATE) != stamp:

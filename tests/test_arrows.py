@@ -215,9 +215,7 @@ def test_one_reader_of_the_environment() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
     ]
-    wrong += [
-        str(each) for each in imports() if each.module == "os" and {"environ", "getenv"}.intersection(each.names)
-    ]
+    wrong += [str(each) for each in imports() if each.module == "os" and {"environ", "getenv"}.intersection(each.names)]
     assert wrong == []
 
 

@@ -1,0 +1,65 @@
+"""What the demo prints when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from sqlalchemy import Connection
+
+import db.attempts
+import db.events
+from cli.demo_ledger import Check, Ledger, local_path
+from cli.show import event_tree, latency
+from providers import PROVIDERS
+
+COLUMNS = ("events", "deliveries", "attempts", "succeeded", "retrying", "dead", "cancelled")
+
+
+def numbers(console: Console, connection: Connection) -> None:
+    """A row per provider and a total."""
+    rows = db.attempts.summary(connection)
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("provider")
+    for name in (*COLUMNS, "p50", "p95"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(PROVIDERS[row.provider].title, *_counts(row._mapping), latency(row.p50_ms), latency(row.p95_ms))
+    total = {name: sum(row._mapping[name] for row in rows) for name in COLUMNS}
+    total["events"] = db.events.count(connection)
+    table.add_row("total", *_counts(total), "", "", style="bold")
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _counts(values: Any) -> list[str]:
+    return [str(values[name]) for name in COLUMNS]
+
+
+def checks(console: Console, found: Sequence[Check]) -> None:
+    """The ledger in words."""
+    for check in found:
+        mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
+        console.print(f"  {mark} {check.holds}")
+        for difference in check.differences:
+            console.print(f"      [red]{difference}[/]")
+
+
+def example(console: Console, connection: Connection, ledger: Ledger) -> None:
+    """One rendered audio file, from the event to the hook that was told."""
+    for row in ledger.events:
+        if row.type != "audio.render_requested":
+            continue
+        tree = event_tree(connection, row.id)
+        if tree is not None:
+            console.print(f"[dim]$ mesh events show {row.id}[/]")
+            console.print(tree, soft_wrap=False, no_wrap=True, overflow="ellipsis")
+            return
+
+
+def audio_file(ledger: Ledger) -> Path | None:
+    """One of the files that were made."""
+    return local_path(ledger.files[0].uri) if ledger.files else None
