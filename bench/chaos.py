@@ -62,7 +62,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 10))
     parser.add_argument("--seed", type=int, default=int(seed))
     parser.add_argument("--events", type=int, default=2000, help="a round")
-    parser.add_argument("--publish-s", type=float, default=6.0, help="seconds over which they are published")
+    parser.add_argument("--publish-s", type=float, default=7.0, help="seconds over which they are published")
     parser.add_argument("--fault", action="append", choices=(*WORKERS, *OTHERS),
                         help="only these, in this order (repeatable); default: all kinds at random")  # fmt: skip
     parser.add_argument("--dump", type=Path, default=Path(".mesh/chaos"), help="folder for what was violated")

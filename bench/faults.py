@@ -15,6 +15,7 @@ from cli.stack import Stack
 Answer = TypeVar("Answer")
 
 DEATH_S = 5.0  # how long a killed process may take to be gone
+BUSY_S = 2.0  # how long a worker that is to be killed may take to have calls in the air
 BIRTH_S = 5.0  # how long we wait for a process that is to be killed, while its supervisor starts it again
 
 # A dead worker's open attempts: claimed and not settled. Read after its death, when nothing moves them until their
@@ -51,11 +52,14 @@ class Target:
 
 
 def _kill_worker(target: Target, name: str) -> Sequence[str]:
-    pid = _kill(target.stack, name)
-    if pid is None:
-        return ()
+    """Kill it at work rather than while it starts; after a while, whatever it does."""
+    _until(lambda: _held(target, target.stack.supervisor.pid(name)), BUSY_S)
+    return _held(target, _kill(target.stack, name))
+
+
+def _held(target: Target, pid: int | None) -> Sequence[str]:
     worker = f"{socket.gethostname()}:{pid}"  # as `worker.resources` names itself
-    return [row[0] for row in query(target.database_url, HELD, {"worker": worker})]
+    return [row[0] for row in query(target.database_url, HELD, {"worker": worker})] if pid else []
 
 
 def _kill_beat(target: Target) -> Sequence[str]:

@@ -51,7 +51,7 @@ class Round:
 
     seed: int
     events: int = 2000
-    publish_s: float = 6.0
+    publish_s: float = 7.0
     settle_s: float = SETTLE_S
     faults: Sequence[Planned] | None = None  # None: all kinds, from the seed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from rich.live import Live
 import db.listen
 from cli import demo_ledger, demo_report, demo_world, session
 from cli.demo_progress import Progress, tries
+from cli.demo_traffic import Published, publish_all
 from cli.demo_world import World
 from cli.show import console, say
 from cli.stack import Stack
@@ -49,7 +50,8 @@ def demo(
     with _stack(home) as stack:
         started_s = time.monotonic() - began
         say(f"Started PostgreSQL, Redis, {WORKERS} workers, beat, Flower and the sandbox in {started_s:.1f} s.")
-        say(f"Flower: {stack.flower_url}   user and password: {stack.settings['flower_basic_auth'].replace(':', ' / ')}")
+        user, _, password = stack.settings["flower_basic_auth"].partition(":")
+        say(f"Flower: {stack.flower_url}   user {user}, password {password}")
         balanced = _show(stack, events)
         say(f"\n[dim]{time.monotonic() - began:.0f} s in all.[/]")
         if keep:
@@ -119,10 +121,8 @@ def _show(stack: Stack, events: int) -> bool:
     return balanced
 
 
-def _run(control: Control, world: World, events: int) -> tuple[demo_world.Any, demo_ledger.Ledger]:
+def _run(control: Control, world: World, events: int) -> tuple[Published, demo_ledger.Ledger]:
     """Publish everything, watch it until only waiting is left, and read both sides."""
-    from cli.demo_traffic import Published, publish_all
-
     published = Published()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         progress = Progress(console, live)
@@ -142,7 +142,7 @@ def _run(control: Control, world: World, events: int) -> tuple[demo_world.Any, d
         return published, _both_sides(control)
 
 
-def _arrived(now: Pulse, published: demo_world.Any) -> bool:
+def _arrived(now: Pulse, published: Published) -> bool:
     """Everything given to a door is an event or a rejection."""
     rejections = sum(not bad.refused for bad in published.bad)
     return now.events >= len(published.keys) and now.rejected >= rejections and now.unrouted == 0

@@ -106,7 +106,9 @@ def _settled(ledger: Ledger) -> Check:
         for row in ledger.deliveries
         if row.state == DeliveryState.RUNNING or (row.due_at is not None and row.due_at <= ledger.now)
     ]
-    return _check(f"{ended} deliveries have ended, {len(ledger.deliveries) - ended} wait for a later try, none is stuck", stuck)
+    return _check(
+        f"{ended} deliveries have ended, {len(ledger.deliveries) - ended} wait for a later try, none is stuck", stuck
+    )
 
 
 def _rows(ledger: Ledger) -> Check:
@@ -148,13 +150,15 @@ def _bad_ones(ledger: Ledger, published: Published) -> Check:
     kept = Counter(row.id for row in ledger.rejected)
     by_event = {row.id: row.key for row in ledger.events}
     kept_events = Counter(by_event.get(row.event_id) for row in ledger.rejected if row.event_id is not None)
-    wrong = [f"{bad.name} was neither refused nor kept" for bad in published.bad if not _accounted(bad, kept, kept_events)]
+    wrong = [
+        f"{bad.name} was neither refused nor kept" for bad in published.bad if not _accounted(bad, kept, kept_events)
+    ]
     expected = sum(not bad.refused for bad in published.bad)
     if len(ledger.rejected) != expected:
         wrong.append(f"{len(ledger.rejected)} rows of rejected_events instead of {expected}")
     refused = len(published.bad) - expected
     return _check(
-        f"{len(published.bad)} wrong events: {refused} refused at the door, {expected} kept with the reason in rejected_events",
+        f"{len(published.bad)} bad events: {refused} refused at the door, {expected} kept as rejected, with the reason",
         wrong,
     )
 
@@ -172,7 +176,7 @@ def _audio(ledger: Ledger) -> Check:
     if not len(made) == len(ledger.files) == billed:
         wrong.append(f"{len(made)} renderings, {len(ledger.files)} files, {billed} on ElevenLabs' bill")
     size = sum(row.size_bytes for row in ledger.files)
-    return _check(f"{len(ledger.files)} audio files on disk ({size / 1e6:.1f} MB), and {billed} generations billed", wrong)
+    return _check(f"{len(ledger.files)} audio files on disk, {size / 1e6:.1f} MB; {billed} generations billed", wrong)
 
 
 def local_path(uri: str) -> Path:

@@ -64,9 +64,18 @@ class Progress:
         grid.add_column(width=BAR)
         grid.add_column(justify="right", width=11)
         grid.add_column(style="dim")
-        grid.add_row("accepted", _bar(now.events, self.published, "cyan"), f"{now.events}", _plural(now.rejected, "rejected"))
-        grid.add_row("delivered", _bar(now.succeeded, now.deliveries, "green"), f"{now.succeeded}/{now.deliveries}", f"{now.busy} in the air")
-        grid.add_row("retrying", _bar(now.later, now.deliveries, "yellow"), f"{now.later}", f"{now.ended} ended without")
+        grid.add_row(
+            "accepted", _bar(now.events, self.published, "cyan"), f"{now.events}", _plural(now.rejected, "rejected")
+        )
+        grid.add_row(
+            "delivered",
+            _bar(now.succeeded, now.deliveries, "green"),
+            f"{now.succeeded}/{now.deliveries}",
+            f"{now.busy} in the air",
+        )
+        grid.add_row(
+            "retrying", _bar(now.later, now.deliveries, "yellow"), f"{now.later}", f"{now.ended} ended without"
+        )
         grid.add_row("attempts", "", f"{now.attempts}", f"{rate:.0f} a second, at most {self._fastest:.0f}")
         return Group(grid, f"[dim]{self.note}[/]")
 

@@ -110,9 +110,7 @@ def create(connection: Connection, sandbox_url: str) -> World:
         for event_type in event_types()
         if event_type not in NOT_SUBSCRIBED
     ]
-    broken = {
-        _hook(connection, each.tenant, each.event_type, sandbox_url + each.path): each for each in BROKEN
-    }
+    broken = {_hook(connection, each.tenant, each.event_type, sandbox_url + each.path): each for each in BROKEN}
     return World(len(healthy) + len(broken), broken)
 
 

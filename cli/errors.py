@@ -53,6 +53,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.enqueue.EventRejected": _itself,
     "worker.subscriptions.SubscriptionError": _itself,
     "worker.accounts.AccountError": _itself,
+    "worker.redelivery.RedeliveryError": _itself,
     "worker.vault.VaultError": _itself,
     "providers.errors.TargetForbidden": _itself,
     "cli.embedded.EmbeddedError": _itself,

@@ -35,7 +35,7 @@ COMMANDS = {
 class _Deferred(TyperCommand):
     """A subcommand that is imported when it is called."""
 
-    def __init__(self, name: str, module: str, help: str) -> None:  # noqa: A002 - click's own word
+    def __init__(self, name: str, module: str, help: str) -> None:
         super().__init__(name, help=help, add_help_option=False)
         self._module = module
 
@@ -64,10 +64,11 @@ class _Root(TyperGroup):
         except KeyboardInterrupt as stop:
             raise errors.Problem(errors.sentence(stop)) from None
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command line and end the process: 0 done, 1 a problem, 2 a wrong command line."""
+        extra["standalone_mode"] = False
         try:
-            code = super().main(args, *rest, standalone_mode=False, **extra)
+            code = super().main(args, *rest, **extra)
         except Exception as error:  # noqa: BLE001 - each becomes a sentence, a bug's rest goes to a file
             code = _tell(error)
         sys.exit(code if isinstance(code, int) else 0)

@@ -25,6 +25,7 @@ from worker.enqueue import EventRejected, accept, parse
 
 LOOK_S = 3.0  # how long a person waits to see a worker take the event
 LOOK_EVERY_S = 0.05
+EXAMPLE = """an object such as '{"campaign_id": "cmp_1"}'"""
 
 app = typer.Typer(add_completion=False)
 
@@ -38,10 +39,10 @@ class Door(StrEnum):
 
 @app.command()
 def publish(
-    type: Annotated[str, typer.Argument(help="One of `mesh events types`.")],  # noqa: A002
+    type: Annotated[str, typer.Argument(help="One of `mesh events types`.")],
     tenant: Annotated[str, typer.Option(help="Whose event it is.")],
     data: Annotated[str, typer.Option(help="A JSON object, @file, or - for standard input.")],
-    id: Annotated[str | None, typer.Option(help="Idempotency key: the same again makes nothing new.")] = None,  # noqa: A002
+    id: Annotated[str | None, typer.Option(help="Idempotency key: the same again makes nothing new.")] = None,
     door: Annotated[Door, typer.Option(help="Over Redis, or in one database transaction.")] = Door.REDIS,
 ) -> None:
     """Publish one event and say what became of it."""
@@ -56,9 +57,9 @@ def read_data(given: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise Problem(f"--data is not JSON ({error}): give an object such as '{{\"campaign_id\": \"cmp_1\"}}'.") from None
+        raise Problem(f'--data is not JSON ({error}): give an object such as \'{{"campaign_id": "cmp_1"}}\'.') from None
     if not isinstance(value, dict):
-        raise Problem("--data must be a JSON object, such as '{\"campaign_id\": \"cmp_1\"}'.")
+        raise Problem('--data must be a JSON object, such as \'{"campaign_id": "cmp_1"}\'.')
     return value
 
 
@@ -95,7 +96,9 @@ def _over_redis(event: Mapping[str, Any]) -> None:
         say("PostgreSQL does not answer: the event is accepted once it does.")
         return
     if event_id is None:
-        say("No worker has taken it yet: it waits on Redis. `mesh up` starts workers, `mesh doctor` says what is wrong.")
+        say(
+            "No worker has taken it yet: it waits on Redis. `mesh up` starts workers, `mesh doctor` says what is wrong."
+        )
         return
     with session.transaction() as connection:
         count = len(db.deliveries.of_event(connection, event_id))

@@ -168,7 +168,9 @@ def _attempt_line(attempt: Any) -> str:
     took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
     answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
     why = f"  {escape(attempt.error_code)}: {escape(attempt.error_message or '')}" if attempt.error_code else ""
-    return f"attempt {attempt.attempt_number}  {moment(attempt.started_at)}  {_coloured(attempt.state)}{answer}{took}{why}"
+    return (
+        f"attempt {attempt.attempt_number}  {moment(attempt.started_at)}  {_coloured(attempt.state)}{answer}{took}{why}"
+    )
 
 
 def _coloured(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Reading the whole ledger at once, to hold it against what the other side saw. For demos and checks: tables are scanned."""
+"""Reading the whole ledger, to hold it against what the other side saw. For demos and checks: it scans tables."""
 
 from __future__ import annotations
 

@@ -375,7 +375,7 @@ def forget_dispatch(connection: Connection, provider: str, *, older_than_s: floa
 
 
 def undo_dispatch(connection: Connection, ids: Collection[UUID]) -> None:
-    """These ids were not sent after all, or nobody had room for them."""
+    """These ids were not sent after all, or nobody had room for them: they wait here."""
     run(
         connection,
         f"update deliveries set dispatched_at = null where id = any(%(ids)s::uuid[]) and state in {_WAITING}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import psycopg2.extensions
@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from db.engine import run
 
 
-def wakeups(url: str, channel: str, *, timeout_s: float) -> Iterator[bool]:
-    """Yield True after notifications on a channel (many at once count as one), False after `timeout_s` without.
+def wakeups(url: str, channel: str, *, timeout_s: Callable[[], float]) -> Iterator[bool]:
+    """Yield True after notifications on a channel (many at once count as one), False after `timeout_s()` without.
 
     Raises psycopg2.Error when the connection fails; call again to go on.
     """
@@ -22,9 +22,8 @@ def wakeups(url: str, channel: str, *, timeout_s: float) -> Iterator[bool]:
         connection.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
         with connection.cursor() as cursor:
             cursor.execute(f'listen "{channel}"')
-        yield True  # something may have come before we listened
         while True:
-            ready, _, _ = select.select([connection], [], [], timeout_s)
+            ready, _, _ = select.select([connection], [], [], timeout_s())
             if ready:
                 connection.poll()
                 connection.notifies.clear()

@@ -53,7 +53,7 @@ def _configuration() -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
         "task_reject_on_worker_lost": False,
-        "worker_prefetch_multiplier": 1,
+        "worker_prefetch_multiplier": 2,  # a task lasts milliseconds: it claims and hands over
         "worker_disable_prefetch": False,
         "worker_enable_prefetch_count_reduction": False,  # else throughput creeps back after each blip
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # threads cannot; the lease covers it
@@ -110,6 +110,9 @@ def _transport_options(current: environment.Settings) -> dict[str, Any]:
         "global_keyprefix": current.mesh_key_prefix,
         "body_encoding": "utf-8",  # no base64 both ways
         "client_name": "mesh",
+        # A delivering task may wait for a call slot: no more than half of the threads do.
+        "capped": "deliver.",
+        "cap": max(1, current.mesh_worker_threads // 2),
     }
 
 

@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 class Slots:
     """A counter of free places that is taken several at a time."""
 
-    def __init__(self, size: int, *, waiters: int) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
         self._free = size
-        self._waiters = waiters
         self._changed = threading.Condition()
 
     @property
@@ -25,16 +24,9 @@ class Slots:
         return self.size - self._free
 
     def take(self, wanted: int, timeout_s: float) -> int:
-        """Take 1 to `wanted` places, waiting for the first. 0 when none came free, or too many wait already."""
+        """Take 1 to `wanted` places, waiting for the first. 0 when none came free in time."""
         with self._changed:
-            if self._free == 0:
-                if self._waiters == 0:
-                    return 0
-                self._waiters -= 1
-                try:
-                    self._changed.wait_for(lambda: self._free > 0, timeout_s)
-                finally:
-                    self._waiters += 1
+            self._changed.wait_for(lambda: self._free > 0, timeout_s)
             taken = min(wanted, self._free)
             self._free -= taken
             return taken
@@ -50,8 +42,8 @@ class Slots:
 class CallPool:
     """Threads for calls, as many as there are slots."""
 
-    def __init__(self, size: int, *, waiters: int) -> None:
-        self.slots = Slots(size, waiters=waiters)
+    def __init__(self, size: int) -> None:
+        self.slots = Slots(size)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="call")
 
     def start(self, call: Callable[[], None]) -> None:

@@ -70,7 +70,7 @@ class Consumer(CeleryConsumer):
             message.ack_log_error(None, self.connection_errors)
 
 
-def _keep_malformed(queue: str, raw: bytes, reason: str) -> None:
+def _keep_malformed(raw: bytes, reason: str) -> None:
     """It is off its list already and nothing could bring it back: hold on to it until Postgres takes it."""
     while not keep(f"An item of a queue could not be read: {reason}.", raw, None):
         time.sleep(1)

@@ -149,8 +149,13 @@ def accept(
     new = [event for (event, _), place in zip(made, stored, strict=True) if place.new]
     deliveries = store_deliveries(connection, new, dispatched=dispatched)
     if new and not dispatched:
-        run(connection, "select pg_notify(%(channel)s, '')", channel=BACKLOG_CHANNEL)
+        wake(connection)
     return [Accepted(place.id, place.new, deliveries.get(place.id, ()) if place.new else ()) for place in stored]
+
+
+def wake(connection: Connection) -> None:
+    """After the commit, wake whoever sends waiting deliveries on their way."""
+    run(connection, "select pg_notify(%(channel)s, '')", channel=BACKLOG_CHANNEL)
 
 
 def tenant_problems(connection: Connection, events: Sequence[NewEvent]) -> dict[str, str]:

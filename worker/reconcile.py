@@ -105,21 +105,21 @@ def forget_lost_messages(engine: Engine, dispatcher: Dispatcher, provider: str) 
         return db.deliveries.forget_dispatch(connection, provider, older_than_s=age_s, limit=STEP * MAX_STEPS)
 
 
-def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> int:
-    """Top up one provider's queue from Postgres. How many deliveries were sent."""
+def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> bool:
+    """Top up one provider's queue from Postgres. Whether more may be waiting than there was room for."""
     waiting = dispatcher.waiting(provider)
     if waiting is None:
-        return 0
+        return False
     room = (QUEUE_LIMIT - waiting) * BATCH
     if room <= 0:
-        return 0
+        return True
     with engine.begin() as connection:
         ids = db.deliveries.take_backlog(connection, provider, limit=room, per_tenant=room)
     unsent = dispatcher.send((provider, delivery_id) for delivery_id in ids)
     if unsent:
         with engine.begin() as connection:
             db.deliveries.undo_dispatch(connection, unsent)
-    return len(ids) - len(unsent)
+    return len(ids) == room
 
 
 def replay_step(engine: Engine) -> UUID | None:

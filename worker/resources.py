@@ -26,7 +26,7 @@ from worker.attempts import lease_s, renewed
 from worker.batching import GroupCommit
 from worker.calls import CallPool
 from worker.dispatch import Dispatcher
-from worker.enqueue import Accepted, EventRejected
+from worker.enqueue import Accepted, EventRejected, wake
 from worker.gate import Gate
 from worker.outcomes import Claim, Ending
 from worker.receive import Arrival, receive
@@ -53,10 +53,7 @@ class Resources:
     worker: str
 
     def __post_init__(self) -> None:
-        # Celery's few threads may wait for a slot, but never all of them: events and ticks must get through.
-        self.calls = CallPool(
-            self.settings.mesh_calls_in_flight, waiters=max(1, self.settings.mesh_worker_threads // 2)
-        )
+        self.calls = CallPool(self.settings.mesh_calls_in_flight)
         self.settler: GroupCommit[Ending, bool] = GroupCommit(
             "settle", lambda batch: settle(self.engine, self.dispatch, batch), limit=SETTLE_BATCH
         )
@@ -71,6 +68,7 @@ class Resources:
         if unsent:
             with self.engine.begin() as connection:
                 db.deliveries.undo_dispatch(connection, unsent)
+                wake(connection)
 
     def deadline_s(self, claim_deadline_s: float) -> float:
         """One call's deadline: the setting, or else the provider's own."""

@@ -98,9 +98,7 @@ def test_postgres_starts_after_its_server_was_killed(postgres: Postgres) -> None
 
 def test_a_pid_file_that_names_somebody_else_is_not_believed(postgres: Postgres) -> None:
     postgres.stop()
-    (postgres.cluster / "postmaster.pid").write_text(
-        f"{os.getpid()}\n{postgres.cluster}\n0\n5432\n/nowhere\n\n"
-    )
+    (postgres.cluster / "postmaster.pid").write_text(f"{os.getpid()}\n{postgres.cluster}\n0\n5432\n/nowhere\n\n")
     assert postgres.pid is None
     postgres.start()
     assert postgres.pid not in (None, os.getpid())

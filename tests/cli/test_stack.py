@@ -64,14 +64,10 @@ def test_a_killed_process_starts_again_and_a_line_says_so(supervisor: Supervisor
     first = supervisor.pid("worker-1")
     supervisor.kill("worker-1")
     until(lambda: supervisor.pid("worker-1") not in (None, first))
-    assert said == [
-        f"worker-1 was ended by SIGKILL; it starts again in 0.2 s, see {supervisor.logs / 'worker-1.log'}"
-    ]
+    assert said == [f"worker-1 was ended by SIGKILL; it starts again in 0.2 s, see {supervisor.logs / 'worker-1.log'}"]
 
 
-def test_a_process_that_keeps_dying_is_started_less_and_less_often(
-    supervisor: Supervisor, said: list[str]
-) -> None:
+def test_a_process_that_keeps_dying_is_started_less_and_less_often(supervisor: Supervisor, said: list[str]) -> None:
     supervisor.start([ProcessSpec("broken", [sys.executable, "-c", "print('no such module'); exit(3)"])])
     until(lambda: len(said) >= 3)
     waits = [line.split(" in ")[1].split(" s,")[0] for line in said[:3]]
@@ -116,9 +112,7 @@ def test_stages_end_from_the_highest_and_nothing_is_left(supervisor: Supervisor,
     assert [name for name, pid in pids.items() if lives(pid)] == []
 
 
-def test_who_does_not_end_in_its_grace_is_killed_with_all_it_started(
-    supervisor: Supervisor, tmp_path: Path
-) -> None:
+def test_who_does_not_end_in_its_grace_is_killed_with_all_it_started(supervisor: Supervisor, tmp_path: Path) -> None:
     child = tmp_path / "child"
     code = (
         "import signal, subprocess, sys, time\n"
@@ -127,9 +121,7 @@ def test_who_does_not_end_in_its_grace_is_killed_with_all_it_started(
         f"open({str(child)!r}, 'w').write(str(started.pid) + '\\n')\n"
         "time.sleep(60)"
     )
-    spec = ProcessSpec(
-        "worker-1", [sys.executable, "-c", code], grace_s=0.3, ready=lambda: "\n" in read(child)
-    )
+    spec = ProcessSpec("worker-1", [sys.executable, "-c", code], grace_s=0.3, ready=lambda: "\n" in read(child))
     supervisor.start([spec])
     supervisor.wait_ready(10)
     began = time.monotonic()
@@ -148,13 +140,9 @@ def test_a_hurried_stop_waits_for_nobody(supervisor: Supervisor) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_second_start_in_the_same_home_is_refused_in_one_sentence(
-    supervisor: Supervisor, tmp_path: Path
-) -> None:
+def test_a_second_start_in_the_same_home_is_refused_in_one_sentence(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.open()
-    with pytest.raises(
-        StackError, match=rf"runs already in .* \(process {os.getpid()}\): stop it with Ctrl-C"
-    ):
+    with pytest.raises(StackError, match=rf"runs already in .* \(process {os.getpid()}\): stop it with Ctrl-C"):
         Supervisor(tmp_path).open()
     supervisor.close()
     again = Supervisor(tmp_path)
@@ -197,9 +185,7 @@ def test_nothing_outlives_a_killed_stack_and_the_next_one_starts(tmp_path: Path)
     assert [lives(pid) for pid in pids] == [True] * 4
     stack.kill()
     stack.communicate()
-    with Stack(
-        tmp_path, durable=False, flower=False, sandbox=False, env=clean_env(), plan=lambda plan: []
-    ) as fresh:
+    with Stack(tmp_path, durable=False, flower=False, sandbox=False, env=clean_env(), plan=lambda plan: []) as fresh:
         assert [pid for pid in pids if lives(pid)] == []
         assert fresh.postgres is not None
         assert fresh.postgres.pid is not None

@@ -1,0 +1,111 @@
+"""`mesh events`: what happened, the catalog of types, and what was rejected."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.json import JSON
+from rich.markup import escape
+
+import db.events
+import db.rejected
+from cli import session
+from cli.errors import Problem
+from cli.show import ago, console, event_tree, say, table
+from worker.catalog import event_types, unknown
+
+BODY_SHOWN = 2_000  # characters of a rejected body
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="What happened: events, their types, and what was rejected."
+)
+
+
+@app.command("list")
+def every(
+    tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+) -> None:
+    """The newest events."""
+    with session.transaction() as connection:
+        rows = db.events.page(connection, tenant_id=tenant, limit=limit)
+    table(
+        ("id", "type", "tenant", "accepted", "idempotency key"),
+        ((row.id, row.type, row.tenant_id, row.accepted_at, row.idempotency_key) for row in rows),
+        empty="No events yet: publish one with `mesh publish`.",
+    )
+
+
+@app.command()
+def show(
+    id: UUID,
+    data: Annotated[bool, typer.Option("--data", help="The event's data too.")] = False,
+) -> None:
+    """One event, its deliveries, their attempts, and the events that they published."""
+    with session.transaction() as connection:
+        tree = event_tree(connection, id)
+        event = db.events.get(connection, id)
+    if tree is None or event is None:
+        raise Problem(f"There is no event {id}: `mesh events list` shows the newest.")
+    console.print(tree)
+    if data:
+        console.print(JSON.from_data(event.data))
+
+
+@app.command()
+def types(
+    name: Annotated[str | None, typer.Argument(help="One of them: its schema and an example.")] = None,
+) -> None:
+    """The catalog: every event type, or one with its schema and an example."""
+    if name is None:
+        table(
+            ("type", "needs", "means"),
+            (
+                (kind.name, ", ".join(kind.schema.get("required", ())), kind.description)
+                for kind in event_types().values()
+            ),
+            empty="The catalog is empty.",
+        )
+        return
+    kind = event_types().get(name)
+    if kind is None:
+        raise Problem(unknown(name))
+    say(f"[bold]{kind.name}[/]: {escape(kind.description)}")
+    for title, value in (("schema", kind.schema), ("example", kind.example)):
+        say(f"\n[dim]{title}[/]")
+        console.print(JSON.from_data(value))
+    say(f"\nmesh publish {kind.name} --tenant TENANT --data '{escape(json.dumps(kind.example))}'")
+
+
+@app.command()
+def rejected(
+    id: Annotated[UUID | None, typer.Argument(help="One of them, whole.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+) -> None:
+    """What no door could take, newest first, or one of them with its body."""
+    with session.transaction() as connection:
+        rows: Any = db.rejected.page(connection, limit=limit) if id is None else db.rejected.get(connection, id)
+    if id is None:
+        table(
+            ("id", "door", "tenant", "received", "reason"),
+            ((row.id, row.door, row.tenant_id, row.received_at, row.reason) for row in rows),
+            empty="Nothing was rejected.",
+        )
+        return
+    if not rows:
+        raise Problem(f"There is no rejected event {id}: `mesh events rejected` lists those that are.")
+    _show_rejected(rows[0])
+
+
+def _show_rejected(row: Any) -> None:
+    body = bytes(row.body).decode("utf-8", "replace")
+    cut = f" (the first {BODY_SHOWN} characters)" if len(body) > BODY_SHOWN else ""
+    say(f"[red]rejected[/] {row.id}  through the {row.door} door, {ago(row.received_at)}")
+    say(f"  reason  {escape(row.reason)}")
+    say(f"  tenant  {escape(row.tenant_id or '–')}")
+    say(f"  type    {escape(row.event_type or '–')}")
+    say(f"  body    {row.body_size} bytes{cut}")
+    say(escape(body[:BODY_SHOWN]))

@@ -1,0 +1,208 @@
+"""Claiming: who gets a delivery, and what the same commit leaves behind."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+import db.deliveries
+from db.deliveries import PROBE_AFTER, GiveBack
+from tests.db.claims import claim, expire, settle, settlement
+from tests.mesh import Mesh
+from worker import ids
+
+
+def test_a_claim_takes_the_delivery_and_opens_its_attempt(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id, worker="host:1", lease_s=60)
+    held = mesh.delivery(delivery_id)
+    assert (held.state, held.attempt_count, held.due_at, held.dispatched_at) == ("running", 1, None, None)
+    assert held.attempt_id == row.attempt_id
+    left = held.lease_until - datetime.now(UTC)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    (attempt,) = mesh.attempts(delivery_id)
+    assert (attempt.id, attempt.state, attempt.attempt_number) == (row.attempt_id, "started", 1)
+    assert (attempt.worker, attempt.provider, attempt.event_type) == ("host:1", "zapier", "user.signup")
+    assert (attempt.webhook_id, attempt.event_id) == (held.webhook_id, held.event_id)
+    assert (row.type, row.data, row.unknown, row.failures) == ("user.signup", {"user_id": "usr_31"}, False, 0)
+
+
+def test_a_claim_that_is_rolled_back_leaves_nothing(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    with mesh.engine.connect() as connection:
+        assert db.deliveries.claim(connection, [delivery_id], [ids.new()], lease_s=60, worker="w")
+        connection.rollback()
+    assert mesh.delivery(delivery_id).state == "pending"
+    assert mesh.attempts(delivery_id) == []
+
+
+def test_nobody_else_gets_what_is_held(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    assert len(claim(mesh, delivery_id)) == 1
+    assert claim(mesh, delivery_id) == []
+    assert len(mesh.attempts(delivery_id)) == 1
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_what_is_over_is_not_claimed(mesh: Mesh, state: str) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    mesh.sql(
+        "update deliveries set state = %(state)s, due_at = null, settled_at = now(), error_code = 'x'", state=state
+    )
+    assert claim(mesh, delivery_id) == []
+
+
+@pytest.mark.parametrize("state", ["pending", "retrying", "waiting"])
+def test_only_what_is_due_is_claimed(mesh: Mesh, state: str) -> None:
+    mesh.hook()
+    early, due = mesh.signup(), mesh.signup()
+    mesh.sql("update deliveries set state = %(state)s", state=state)
+    mesh.sql("update deliveries set due_at = now() + interval '1 minute' where id = %(id)s", id=early)
+    assert [row.id for row in claim(mesh, early, due)] == [due]
+    mesh.due_now(early)
+    assert [row.id for row in claim(mesh, early, due)] == [early]
+
+
+def test_an_unknown_id_is_nobodys(mesh: Mesh) -> None:
+    mesh.hook()
+    assert claim(mesh, ids.new()) == []
+
+
+def test_numbers_count_on(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    for number in (1, 2, 3):
+        (row,) = claim(mesh, delivery_id)
+        assert row.attempt_count == number
+        failed = settlement(
+            row, state="retrying", attempt_state="retryable", wait_s=0, retries=1, error_code="unavailable"
+        )
+        assert settle(mesh, failed) == {delivery_id}
+    assert [a.attempt_number for a in mesh.attempts(delivery_id)] == [1, 2, 3]
+    assert mesh.delivery(delivery_id).retry_count == 3
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_two_workers_that_want_the_same_never_both_get_one(mesh: Mesh, round_: int) -> None:
+    mesh.hook()
+    wanted = [mesh.signup() for _ in range(200)]
+    got: list[tuple[str, UUID]] = []
+    start = threading.Barrier(2)
+
+    def worker(name: str, order: list[UUID]) -> None:
+        start.wait()
+        for at in range(0, len(order), 20):
+            got.extend((name, row.id) for row in claim(mesh, *order[at : at + 20], worker=name))
+
+    threads = [
+        threading.Thread(target=worker, args=("one", wanted)),
+        threading.Thread(target=worker, args=("two", wanted[::-1])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert Counter(delivery_id for _, delivery_id in got) == dict.fromkeys(wanted, 1)
+    assert mesh.count("integration_sync_logs") == 200
+    opened = {row.delivery_id: row.worker for row in mesh.sql("select * from integration_sync_logs")}
+    assert opened == {delivery_id: name for name, delivery_id in got}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update integrations set state = 'paused'",
+        "update integrations set state = 'needs_reconnect'",
+        "update integrations set held_until = now() + interval '1 minute'",
+        "update webhooks set state = 'disabled'",
+        "update webhooks set state = 'gone'",
+        "update webhooks set held_until = now() + interval '1 minute'",
+    ],
+)
+def test_targets_that_may_not_be_called_are_not_claimed_for(mesh: Mesh, change: str) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    mesh.sql(change)
+    assert claim(mesh, delivery_id) == []
+    assert mesh.attempts(delivery_id) == []
+
+
+def test_a_hold_that_is_over_holds_nobody(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    mesh.sql("update webhooks set held_until = now()")
+    assert len(claim(mesh, delivery_id)) == 1
+
+
+def test_a_target_that_keeps_failing_gets_one_of_a_batch(mesh: Mesh) -> None:
+    bad, good = mesh.hook("/receive/bad").webhook_id, mesh.hook("/receive/good").webhook_id
+    deliveries = [delivery_id for _ in range(4) for _, delivery_id in mesh.publish().deliveries]
+    mesh.sql(
+        "update webhooks set consecutive_failures = %(n)s, failing_since = now() where id = %(id)s",
+        n=PROBE_AFTER,
+        id=bad,
+    )
+    claimed = claim(mesh, *deliveries)
+    assert Counter(row.webhook_id for row in claimed) == {bad: 1, good: 4}
+
+
+def test_giving_back_leaves_no_trace(mesh: Mesh) -> None:
+    mesh.hook()
+    first, second = mesh.signup(), mesh.signup()
+    before = {each: mesh.delivery(each) for each in (first, second)}
+    rows = claim(mesh, first, second)
+    back = [GiveBack(row.id, row.attempt_id, 3.0) for row in rows if row.id == first]
+    with mesh.engine.begin() as connection:
+        db.deliveries.give_back(connection, back)
+    given = mesh.delivery(first)
+    changed = {name for name in given._fields if getattr(given, name) != getattr(before[first], name)}  # of all columns
+    assert changed <= {"due_at", "dispatched_at", "first_attempt_at"}
+    assert timedelta(seconds=2) < given.due_at - datetime.now(UTC) <= timedelta(seconds=3)
+    assert mesh.attempts(first) == []
+    assert mesh.delivery(second).state == "running"
+    mesh.due_now(first)
+    (again,) = claim(mesh, first)
+    assert again.attempt_count == 1
+
+
+def test_giving_back_keeps_a_retry_a_retry(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id)
+    settle(mesh, settlement(row, state="retrying", attempt_state="retryable", error_code="x", wait_s=0, retries=1))
+    (row,) = claim(mesh, delivery_id)
+    with mesh.engine.begin() as connection:
+        db.deliveries.give_back(connection, [GiveBack(delivery_id, row.attempt_id, 1.0)])
+    assert (mesh.delivery(delivery_id).state, mesh.delivery(delivery_id).attempt_count) == ("retrying", 1)
+
+
+def test_who_lost_it_cannot_give_it_back(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id)
+    mesh.lease_over()
+    expire(mesh)
+    (newer,) = claim(mesh, delivery_id)
+    with mesh.engine.begin() as connection:
+        db.deliveries.give_back(connection, [GiveBack(delivery_id, row.attempt_id, 1.0)])
+    assert mesh.delivery(delivery_id).attempt_id == newer.attempt_id
+    assert [a.state for a in mesh.attempts(delivery_id)] == ["lost", "started"]
+
+
+def test_a_claim_fails_whole_where_its_attempt_cannot_be_opened(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id)
+    settle(mesh, settlement(row, state="retrying", attempt_state="retryable", error_code="x", wait_s=0))
+    with pytest.raises(DBAPIError), mesh.engine.begin() as connection:
+        db.deliveries.claim(connection, [delivery_id], [ids.new()], lease_s=60, worker=None)  # type: ignore[arg-type]
+    assert mesh.delivery(delivery_id).state == "retrying"
