@@ -128,16 +128,16 @@ def _run(control: Control, world: World, events: int) -> tuple[Published, demo_l
         progress = Progress(console, live)
         for published in publish_all(events):
             progress.published = len(published.keys)
-            doors = ", ".join(f"{count} by {door}" for door, count in published.by_door.items())
-            progress.note = f"published {doors}"
+            doors = published.by_door.items()
+            progress.note = "through  " + "   ".join(f"{door} {count}" for door, count in doors)
             progress.look()
             time.sleep(ROUND_S)
         began = time.monotonic()
         progress.until(lambda now: _arrived(now, published), ARRIVE_S)
         patient = [hook for hook, broken in world.broken.items() if broken.tried_twice]
-        progress.note += "\nwaiting for second tries, which come after 5 s"
+        doors_note, progress.note = progress.note, "waiting for second tries, which come after 5 s"
         progress.until(lambda now: _quiet(now) and tries(patient) >= 2, SECOND_TRIES_S - (time.monotonic() - began))
-        progress.note = progress.note.partition("\n")[0]
+        progress.note = doors_note
         progress.until(_quiet, REST_S)
         return published, _both_sides(control)
 

@@ -62,30 +62,21 @@ class Progress:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(width=11)
         grid.add_column(width=BAR)
-        grid.add_column(justify="right", width=11)
+        grid.add_column(justify="right", width=9)
         grid.add_column(style="dim")
-        grid.add_row(
-            "accepted", _bar(now.events, self.published, "cyan"), f"{now.events}", _plural(now.rejected, "rejected")
-        )
-        grid.add_row(
-            "delivered",
-            _bar(now.succeeded, now.deliveries, "green"),
-            f"{now.succeeded}/{now.deliveries}",
-            f"{now.busy} in the air",
-        )
-        grid.add_row(
-            "retrying", _bar(now.later, now.deliveries, "yellow"), f"{now.later}", f"{now.ended} ended without"
-        )
-        grid.add_row("attempts", "", f"{now.attempts}", f"{rate:.0f} a second, at most {self._fastest:.0f}")
-        return Group(grid, f"[dim]{self.note}[/]")
+        done = f"{now.succeeded}/{now.deliveries}"
+        refused = f"and {now.rejected} rejected" if now.rejected else ""
+        ended = f", {now.ended} given up or cancelled" if now.ended else ""
+        speed = f"{rate:.0f} a second now, {self._fastest:.0f} at most"
+        grid.add_row("  accepted", _bar(now.events, self.published, "cyan"), f"{now.events}", refused)
+        grid.add_row("  delivered", _bar(now.succeeded, now.deliveries, "green"), done, f"{now.busy} in the air")
+        grid.add_row("  retrying", _bar(now.later, now.deliveries, "yellow"), f"{now.later}", f"due later{ended}")
+        grid.add_row("  attempts", "", f"{now.attempts}", speed)
+        return Group(grid, f"  [dim]{self.note}[/]")
 
 
 def _bar(part: int, whole: int, style: str) -> ProgressBar:
     return ProgressBar(total=max(whole, part, 1), completed=part, width=BAR, complete_style=style, finished_style=style)
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count else ""
 
 
 def tries(webhook_ids: list[UUID]) -> int:

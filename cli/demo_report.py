@@ -41,23 +41,21 @@ def _counts(values: Any) -> list[str]:
 
 def checks(console: Console, found: Sequence[Check]) -> None:
     """The ledger in words."""
+    grid = Table.grid(padding=(0, 1))
     for check in found:
-        mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
-        console.print(f"  {mark} {check.holds}")
+        grid.add_row("  [green]✓[/]" if check.ok else "  [bold red]✗[/]", check.holds)
         for difference in check.differences:
-            console.print(f"      [red]{difference}[/]")
+            grid.add_row("", f"[red]{difference}[/]")
+    console.print(grid)
 
 
 def example(console: Console, connection: Connection, ledger: Ledger) -> None:
     """One rendered audio file, from the event to the hook that was told."""
-    for row in ledger.events:
-        if row.type != "audio.render_requested":
-            continue
-        tree = event_tree(connection, row.id)
-        if tree is not None:
-            console.print(f"[dim]$ mesh events show {row.id}[/]")
-            console.print(tree, soft_wrap=False, no_wrap=True, overflow="ellipsis")
-            return
+    rendered = next((row for row in ledger.events if row.type == "audio.render_requested"), None)
+    tree = event_tree(connection, rendered.id, ids=False) if rendered is not None else None
+    if rendered is not None and tree is not None:
+        console.print(f"  [dim]$ mesh events show {rendered.id}[/]")
+        console.print(Padding(tree, (0, 0, 0, 2)))
 
 
 def audio_file(ledger: Ledger) -> Path | None:

@@ -126,8 +126,8 @@ def _in_python(batch: Sequence[Event]) -> None:
 
 
 DOORS: Mapping[str, Door] = {
-    "Celery, one by one": _one_by_one,
-    "Celery, in lists": _in_lists,
+    "Celery tasks": _one_by_one,
+    "Celery lists": _in_lists,
     "SQL publish_event": _in_sql,
     "Python accept()": _in_python,
 }

@@ -65,6 +65,8 @@ SENTENCES: Mapping[str, Say] = {
     "psycopg2.OperationalError": _postgres_failed,
     "redis.exceptions.RedisError": _redis_failed,
     "kombu.exceptions.OperationalError": _redis_failed,
+    "typer.exceptions.Abort": lambda error: "Stopped.",
+    "click.exceptions.Abort": lambda error: "Stopped.",
     "builtins.KeyboardInterrupt": lambda error: "Stopped.",
 }
 

@@ -57,9 +57,9 @@ def read_data(given: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise Problem(f'--data is not JSON ({error}): give an object such as \'{{"campaign_id": "cmp_1"}}\'.') from None
+        raise Problem(f"--data is not JSON ({error}): give {EXAMPLE}.") from None
     if not isinstance(value, dict):
-        raise Problem('--data must be a JSON object, such as \'{"campaign_id": "cmp_1"}\'.')
+        raise Problem(f"--data must be a JSON object: give {EXAMPLE}.")
     return value
 
 

@@ -113,27 +113,26 @@ def latency(ms: float | None) -> str:
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
 
 
-def event_tree(connection: Any, event_id: Any, *, deep: bool = True) -> Tree | None:
+def event_tree(connection: Any, event_id: Any, *, ids: bool = True) -> Tree | None:
     """An event, its deliveries with their attempts, and the events that those published. None without the event."""
     import db.events
 
     event = db.events.get(connection, event_id)
     if event is None:
         return None
-    tree = Tree(_event_line(event), guide_style="dim")
-    _grow(connection, tree, event, deep=deep)
+    tree = Tree(_event_line(event, ids), guide_style="dim")
+    _grow(connection, tree, event, ids)
     return tree
 
 
-def _event_line(event: Any) -> str:
-    key = f"  [dim]id {escape(event.idempotency_key)}[/]" if event.idempotency_key else ""
-    return (
-        f"[bold]{escape(event.type)}[/] of {escape(event.tenant_id)}  [dim]{event.id}[/]{key}"
-        f"  accepted {moment(event.accepted_at)}"
-    )
+def _event_line(event: Any, ids: bool) -> str:
+    given = event.idempotency_key if event.caused_by is None else None  # a producer's own, or made of its message
+    key = f"  id {escape(given)}" if given and not given.startswith("message:") else ""
+    shown = f"  [dim]{event.id}[/]" if ids else ""
+    return f"[bold]{escape(event.type)}[/] of {escape(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
 
 
-def _grow(connection: Any, tree: Tree, event: Any, *, deep: bool) -> None:
+def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
     import db.attempts
     import db.deliveries
     import db.events
@@ -143,16 +142,23 @@ def _grow(connection: Any, tree: Tree, event: Any, *, deep: bool) -> None:
         tree.add("[cyan]not routed yet[/]")
     for delivery in db.deliveries.of_event(connection, event.id):
         hook = db.webhooks.get(connection, delivery.webhook_id) if delivery.webhook_id else None
-        branch = tree.add(_delivery_line(delivery, hook))
+        branch = tree.add(_delivery_line(delivery, hook, ids))
         for attempt in db.attempts.of_delivery(connection, delivery.id):
             branch.add(_attempt_line(attempt))
-    for child in db.events.caused(connection, event.id) if deep else ():
-        _grow(connection, tree.add(f"published {_event_line(child)}"), child, deep=deep)
+        if delivery.result and delivery.result.get("uri"):
+            branch.add(f"kept {escape(delivery.result['uri'].rpartition('/')[2])}, {_size(delivery.result)}")
+    for child in db.events.caused(connection, event.id):
+        _grow(connection, tree.add(f"published {_event_line(child, ids)}"), child, ids)
 
 
-def _delivery_line(delivery: Any, hook: Any | None) -> str:
+def _size(result: Any) -> str:
+    return f"{result.get('size_bytes', 0) / 1000:.0f} kB of {escape(str(result.get('mime', 'data')))}"
+
+
+def _delivery_line(delivery: Any, hook: Any | None, ids: bool) -> str:
     target = f" → {escape(hook.url_hint)}" if hook is not None else ""
-    return f"{_coloured(delivery.state)} {delivery.provider}{target}  [dim]{delivery.id}[/]{_when(delivery)}"
+    shown = f"  [dim]{delivery.id}[/]" if ids else ""
+    return f"{_coloured(delivery.state)}  {delivery.provider}{target}{_when(delivery)}{shown}"
 
 
 def _when(delivery: Any) -> str:
@@ -168,9 +174,8 @@ def _attempt_line(attempt: Any) -> str:
     took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
     answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
     why = f"  {escape(attempt.error_code)}: {escape(attempt.error_message or '')}" if attempt.error_code else ""
-    return (
-        f"attempt {attempt.attempt_number}  {moment(attempt.started_at)}  {_coloured(attempt.state)}{answer}{took}{why}"
-    )
+    began = moment(attempt.started_at)
+    return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{answer}{took}{why}"
 
 
 def _coloured(word: str) -> str:

@@ -19,7 +19,7 @@ from model import Event
 from providers import PROVIDERS
 from providers.contract import Call, Provider, Rate
 from worker import faults, ids
-from worker.attempts import attempt, lease_s
+from worker.attempts import attempt
 from worker.media import MediaFolder
 from worker.outcomes import Claim
 from worker.resources import Resources
@@ -63,12 +63,11 @@ def _claim(delivery_ids: Sequence[UUID], resources: Resources) -> list[Claim]:
 
 def _claim_rows(delivery_ids: Sequence[UUID], attempt_ids: Sequence[UUID], resources: Resources) -> Sequence[Any]:
     """Claim, once more when Postgres went away: what a lost commit had claimed waits for its lease to end."""
-    longest_s = max(resources.deadline_s(provider.deadline_s) for provider in PROVIDERS.values())
     for last in (False, True):
         try:
             with resources.engine.begin() as connection:
                 return db.deliveries.claim(
-                    connection, delivery_ids, attempt_ids, lease_s=lease_s(longest_s), worker=resources.worker
+                    connection, delivery_ids, attempt_ids, lease_s=resources.lease_s, worker=resources.worker
                 )
         except Exception as error:
             if last or not is_away(error):
@@ -150,7 +149,7 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         progress=claim.progress,
         first_attempt_at=claim.first_attempt_at,
         now=datetime.now(UTC),
-        deadline_s=resources.deadline_s(provider.deadline_s),
+        deadline_s=resources.deadline_s(provider),
         transport=resources.transport,
         media=MediaFolder(resources.settings.media_url, claim.event.tenant_id),
         target_url=_target_url(claim, resources.vault),

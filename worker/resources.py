@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,9 @@ from sqlalchemy import Engine
 import db.deliveries
 from db.deliveries import Again
 from db.engine import connect
+from providers import PROVIDERS
 from providers.addresses import AddressPolicy
+from providers.contract import Provider
 from providers.http import HttpTransport
 from settings import ConfigurationError, Settings, current
 from worker import ids, vault
@@ -70,9 +73,14 @@ class Resources:
                 db.deliveries.undo_dispatch(connection, unsent)
                 wake(connection)
 
-    def deadline_s(self, claim_deadline_s: float) -> float:
+    def deadline_s(self, provider: Provider) -> float:
         """One call's deadline: the setting, or else the provider's own."""
-        return self.settings.mesh_call_deadline_s or claim_deadline_s
+        return self.settings.mesh_call_deadline_s or provider.deadline_s
+
+    @cached_property
+    def lease_s(self) -> float:
+        """How long a claim holds a delivery: longer than the longest call."""
+        return lease_s(max(self.deadline_s(provider) for provider in PROVIDERS.values()))
 
     def reopen(self, claim: Claim, ended: Ending) -> Claim | None:
         """Close a failed try's row and open the next one's. None when the delivery has a newer holder."""
@@ -80,9 +88,8 @@ class Resources:
         return None if row is None else renewed(claim, row)
 
     def _reopen(self, tries: Sequence[Again]) -> list[Any]:
-        longest = max(self.deadline_s(0) or 120.0, 1.0)
         with self.engine.begin() as connection:
-            rows = db.deliveries.reopen(connection, tries, lease_s=lease_s(longest), worker=self.worker)
+            rows = db.deliveries.reopen(connection, tries, lease_s=self.lease_s, worker=self.worker)
         by_id = {row.id: row for row in rows}
         return [by_id.get(each.settlement.id) for each in tries]
 

@@ -1,0 +1,113 @@
+"""Routing and filters, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from model import Event
+from providers import PROVIDERS
+from worker.routing import Account, Subscription, matches, route
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def event(kind: str = "user.signup", tenant: str = "acme", **data: Any) -> Event:
+    return Event(uuid4(), tenant, kind, data, NOW)
+
+
+def hook(kind: str = "user.signup", tenant: str = "acme", **filters: Any) -> Subscription:
+    return Subscription(uuid4(), tenant, uuid4(), kind, filters, "zapier")
+
+
+def account(provider: str = "elevenlabs", tenant: str = "acme", types: list[str] | None = None) -> Account:
+    return Account(uuid4(), tenant, provider, types)
+
+
+def targets(of: Event, *places: Account | Subscription) -> list[UUID]:
+    """The ids of the places it goes to."""
+    accounts = [each for each in places if isinstance(each, Account)]
+    hooks = [each for each in places if isinstance(each, Subscription)]
+    return [t.webhook_id or t.integration_id for t in route(of, accounts, hooks, PROVIDERS)]
+
+
+def test_to_every_subscription_of_its_type_and_of_all_types() -> None:
+    one, every, other = hook(), hook("*"), hook("campaign.created")
+    assert targets(event(), one, every, other) == [one.id, every.id]
+
+
+def test_never_to_another_tenant() -> None:
+    assert targets(event(), hook(tenant="other"), account(tenant="other")) == []
+    assert targets(event("audio.render_requested"), account(tenant="other")) == []
+
+
+def test_to_an_account_whose_provider_has_an_action() -> None:
+    speaker = account()
+    assert targets(event("audio.render_requested"), speaker) == [speaker.id]
+    assert targets(event("user.signup"), speaker) == []
+
+
+def test_an_account_may_take_fewer_types() -> None:
+    request = event("audio.render_requested")
+    assert targets(request, account(types=[])) == []
+    assert targets(request, account(types=["user.signup"])) == []
+    assert targets(event("user.signup"), account(types=["user.signup"])) == [], "no action for it"
+    speaker = account(types=["audio.render_requested"])
+    assert targets(request, speaker) == [speaker.id]
+
+
+def test_an_account_that_works_by_webhook_gets_nothing_itself() -> None:
+    assert targets(event(), account("zapier")) == []
+
+
+def test_an_unknown_provider_takes_nothing() -> None:
+    assert targets(event("audio.render_requested"), account("left")) == []
+
+
+def test_a_target_knows_its_provider_and_integration() -> None:
+    subscription = hook()
+    (target,) = route(event(), [], [subscription], PROVIDERS)
+    assert (target.provider, target.integration_id, target.webhook_id) == (
+        "zapier",
+        subscription.integration_id,
+        subscription.id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "data", "wanted"),
+    [
+        ({}, {}, True),
+        ({"plan": "pro"}, {"plan": "pro", "x": 1}, True),
+        ({"plan": "pro"}, {"plan": "free"}, False),
+        ({"plan": "pro"}, {}, False),
+        ({"plan": ["pro", "team"]}, {"plan": "team"}, True),
+        ({"plan": ["pro", "team"]}, {"plan": "free"}, False),
+        ({"plan": []}, {"plan": "free"}, False),
+        ({"plan": "pro", "n": 1}, {"plan": "pro", "n": 2}, False),
+        ({"plan": "pro", "n": 1}, {"plan": "pro", "n": 1}, True),
+        ({"user.plan": "pro"}, {"user": {"plan": "pro"}}, True),
+        ({"user.plan": "pro"}, {"user": "pro"}, False),
+        ({"user.plan": "pro"}, {"user": None}, False),
+        ({"user.plan": "pro"}, {"user": ["plan"]}, False),
+        ({"a.b.c": 1}, {"a": {"b": {"c": 1}}}, True),
+        ({"gone": None}, {}, True),
+        ({"user": {"plan": "pro"}}, {"user": {"plan": "pro"}}, True),
+        ({"plan": "pro"}, {"plan": ["pro"]}, False),
+    ],
+)
+def test_filters(filters: Mapping[str, Any], data: Mapping[str, Any], wanted: bool) -> None:
+    assert matches(filters, data) is wanted
+    assert bool(targets(event(**data), hook(**filters))) is wanted
+
+
+@pytest.mark.parametrize("value", [True, False, 0, 1, 1.0, "1", None])
+def test_values_of_different_kinds_are_different(value: Any) -> None:
+    """JSON's true is not its 1."""
+    others = [other for other in (True, False, 0, 1, "1", "", None) if repr(other) != repr(value)]
+    equal = [other for other in others if matches({"x": value}, {"x": other}) and not (value == 1.0 and other == 1)]
+    assert equal == []
