@@ -22,8 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
-import psycopg2
-
 import bench.latency as latency
 from bench.chart import bars
 from bench.ground import START_S, Ground, enter_environment, query, subscribe
@@ -97,7 +95,7 @@ def _bench(asked: argparse.Namespace, home: Path) -> int:
     print(throughput_table(measured))
     print(cpu_table(measured))
     print(latency_table(latencies))
-    problems += [f"{each.lane.name}: the receiver's count is not the number of events" for each in measured if not each.exact]
+    problems += [f"{each.lane.name}: the receiver's count is another one" for each in measured if not each.exact]
     print("\n".join(problems) or "The ledger balances: every event, delivery and attempt row agrees with the receiver.")
     print(f"{time.monotonic() - began:.0f} s in all")
     if asked.chart:
@@ -162,11 +160,12 @@ def rates(measured: Sequence[Measured]) -> list[tuple[str, float]]:
 
 def facts() -> str:
     """What was measured on what."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "psycopg2-binary", "requests"))
+    names = ("celery", "kombu", "redis", "psycopg2-binary", "requests")
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
     load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
     return (
         f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()},"
-        f" {os.cpu_count()} cores ({_processor()}), load {load}\n{packages}, psycopg2 libpq {psycopg2.__libpq_version__};"
+        f" {os.cpu_count()} cores ({_processor()}), load {load}\n{packages};"
         " servers, receiver and publisher share the cores; 2 processes of each kind of consumer\n"
     )
 
@@ -190,7 +189,8 @@ def throughput_table(measured: Sequence[Measured]) -> str:
             f"{name:18}  {each.whole.events:7}  {whole:8,.0f}/s  {whole / reference.whole.rate:5.2f}×"
             f"  {drain:7,.0f}/s  {drain / reference.drain.rate:5.2f}×"
         )
-    rows.append("all in all: from the first publishing to the last committed row; drain: consumers frozen until all is published")
+    rows.append("all in all: from the first publishing to the last committed row")
+    rows.append("drain: the consumers are frozen until all is published, the clock starts when they go on")
     return "\nThroughput, deliveries per second; ratios to plain Celery\n" + "\n".join(rows)
 
 

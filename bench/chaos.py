@@ -27,11 +27,12 @@ COLUMNS = (
     ("other", 5), ("seconds", 7), ("recovered", 9),
 )  # fmt: skip
 LEGEND = """\
-wiped       published ids that were only on Redis when it was wiped, or in a killed worker's hands: never accepted, sent again
+wiped       published ids that were only on Redis when it was wiped, or on their way to a worker when it was killed:
+            never accepted, sent again
 parked      published ids whose message Redis keeps for a dead worker; sent again rather than waited for
 requests    at the receiver; received = different deliveries among them
-duplicates  requests beyond a delivery's first (in brackets: those answered in full); at most `allowed`, and each must be one
-            of the deliveries that a worker held, claimed and not settled, when it was killed
+duplicates  requests beyond a delivery's first (in brackets: those answered in full); at most `allowed`, and each must
+            be one of the deliveries that a worker held, claimed and not settled, when it was killed
 other       events never accepted, dead letters, second deliveries of one event, duplicates that no kill explains
 recovered   seconds from the last fault until every delivery was settled"""
 
@@ -128,9 +129,7 @@ def _row(seed: str, numbers: dict[str, float], faults: str) -> str:
 
 
 def _line(report: Report) -> str:
-    struck = ", ".join(
-        f"{each.name}{f' ({len(each.held)})' if each.name in WORKERS else ''}" for each in report.struck
-    )
+    struck = ", ".join(f"{each.name}{f' ({len(each.held)})' if each.name in WORKERS else ''}" for each in report.struck)
     return _row(str(report.seed), _numbers(report), struck)
 
 

@@ -156,10 +156,13 @@ def query(database_url: str, sql: str, parameters: Mapping[str, Any] | None = No
     deadline = time.monotonic() + AWAY_S
     while True:
         try:
-            with closing(psycopg2.connect(database_url, connect_timeout=5)) as connection:
-                with connection, connection.cursor() as cursor:
-                    cursor.execute(sql, parameters)
-                    return cursor.fetchall()
+            with (
+                closing(psycopg2.connect(database_url, connect_timeout=5)) as connection,
+                connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(sql, parameters)
+                return cursor.fetchall()
         except psycopg2.Error as error:
             if not is_away(error) or time.monotonic() > deadline:
                 raise

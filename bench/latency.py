@@ -1,7 +1,7 @@
 """From publishing to the receiver's door, at a steady pace.
 
-Open loop: every event has its moment, and its latency counts from that moment even where the publisher was late, so a stall
-is not hidden. The arrival is the receiver's own clock; both clocks are this machine's.
+Open loop: every event has its moment, and its latency counts from that moment even where the publisher was late, so a
+stall is not hidden. The arrival is the receiver's own clock; both clocks are this machine's.
 """
 
 from __future__ import annotations
@@ -54,6 +54,6 @@ def measure(
     deadline = time.monotonic() + WAIT_S
     while len(arrived := ground.control.arrivals(path)) < len(keys) and time.monotonic() < deadline:
         time.sleep(0.1)
-    delivery_of = dict(query(database_url, IDS, {"tenant": tenant_id}))  # type: ignore[arg-type]
+    delivery_of = dict(query(database_url, IDS, {"tenant": tenant_id}))
     took = [(arrived[delivery_of[key]] - due[key]) * 1000 for key in keys if delivery_of.get(key) in arrived]
     return Latency(door, rate, sorted(took), len(keys))

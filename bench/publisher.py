@@ -103,7 +103,7 @@ def main(kind: str, tenant_id: str, events: int) -> None:
 def _warm_up(kind: str) -> None:
     """Import what the kind needs: a producer is a running program, not one that starts."""
     if kind in ("lists", "one by one"):
-        from tasks.events import app
+        from worker.app import app
         from worker.catalog import event_types
 
         event_types()

@@ -175,7 +175,7 @@ class _Play:
             time.sleep(POLL_S)
 
     def _waiting(self) -> int:
-        return int(self._redis().llen(QUEUE))  # type: ignore[arg-type]
+        return int(self._redis().llen(QUEUE))
 
     def _send_again(self) -> None:
         """What a careful producer does with the ids that it does not find in `events`."""
@@ -206,8 +206,7 @@ class _Play:
                 _pairs(ask("select delivery_id::text, count(*) from integration_sync_logs group by delivery_id"))
             ),
             open_attempts=[
-                row[0]
-                for row in ask("select delivery_id::text from integration_sync_logs where state = 'started'")
+                row[0] for row in ask("select delivery_id::text from integration_sync_logs where state = 'started'")
             ],
             received={key: Receipt(each["requests"], each["ok"]) for key, each in receipts.items()},
             held=Counter(key for struck in self._report.struck for key in struck.held),

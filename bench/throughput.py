@@ -1,8 +1,8 @@
 """Events per second from the first publishing to the last committed row, and what each part costs.
 
-One definition for all: the publisher is a process of its own, and the clock runs from its first event until every row is
-committed, so it counts publishing, queueing, calling and recording together. The drain rate is a second run: the consumers
-are frozen (SIGSTOP) while everything is published, and the clock starts when they go on.
+One definition for all: the publisher is a process of its own, and the clock runs from its first event until every row
+is committed, so it counts publishing, queueing, calling and recording together. The drain rate is a second run: the
+consumers are frozen (SIGSTOP) while everything is published, and the clock starts when they go on.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What both sides say after a round. Events by the producer's ids; deliveries, attempts and receipts by delivery id."""
+    """What both sides say after a round. Events by the producer's ids; all else by delivery id."""
 
     published: Collection[str]
     vanished: Collection[str]  # of those that were once seen committed
@@ -89,9 +89,7 @@ def judge(facts: Facts) -> Verdict:
                 key for key, each in facts.received.items() if each.requests > facts.attempts.get(key, 0)
             ),
             "doubled": _doubled(facts),
-            "duplicates": sorted(
-                key for key, each in facts.received.items() if each.requests - 1 > facts.held[key]
-            ),
+            "duplicates": sorted(key for key, each in facts.received.items() if each.requests - 1 > facts.held[key]),
         },
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import psycopg2
 import psycopg2.extras
 from sqlalchemy import Connection, Engine, create_engine
@@ -40,6 +41,7 @@ def connect(url: str, *, name: str, pool_size: int = 8, max_overflow: int = 8, b
         pool_pre_ping=True,
         pool_recycle=1800,
         pool_timeout=10,
+        json_deserializer=orjson.loads,
         connect_args={"connect_timeout": 5, "application_name": name, "options": _SESSION + _BY_INDEX * by_index},
     )
 

@@ -12,8 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+import structlog
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+log = structlog.get_logger("mesh.batching")
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -49,7 +54,8 @@ class GroupCommit(Generic[Item, Result]):
         while batch := self._next():
             try:
                 results = self._handle([item for item, _ in batch])
-            except Exception as error:  # noqa: BLE001 - the submitters raise it
+            except Exception as error:
+                log.exception("batch_failed", batch=self._thread.name, size=len(batch))
                 for _, future in batch:
                     future.set_exception(error)
             else:

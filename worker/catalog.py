@@ -54,4 +54,4 @@ def unknown(name: str) -> str:
     """What to tell somebody who used a type that is not in the catalog."""
     close = get_close_matches(name, event_types(), n=1)
     hint = f"did you mean {close[0]}?" if close else "`mesh events types` lists those that are."
-    return f'Event type "{name[:100]}" is not in the catalog: {hint}'
+    return f"Event type {json.dumps(name[:100])} is not in the catalog: {hint}"

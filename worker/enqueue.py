@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from worker.routing import Account, Subscription, route
 MAX_DATA_BYTES = 256 * 1024
 MAX_KEY_LENGTH = 255
 BACKLOG_CHANNEL = "mesh_events"  # NOTIFY on it wakes the reconciler
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
+_TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")  # as table `tenants` has it
 _FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
 
 
@@ -86,7 +89,7 @@ def _kind(value: Any) -> str:
 def _key(value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or "\x00" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or _UNSTORABLE.search(value):
         raise EventRejected(f"id, the idempotency key, must be a string of 1 to {MAX_KEY_LENGTH} characters.")
     return value
 
@@ -96,17 +99,20 @@ def _moment(value: Any) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        in_utc = moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise EventRejected('occurred_at must be a time such as "2026-03-01T12:00:00Z".') from None
     if moment.tzinfo is None:
         raise EventRejected('occurred_at must name its time zone, such as "2026-03-01T12:00:00Z".')
-    return moment.astimezone(UTC)
+    return in_utc
 
 
 def _checked(event: NewEvent) -> NewEvent:
     kind = event_types().get(event.type)
     if kind is None:
         raise EventRejected(unknown(event.type))
+    if not _TENANT_ID.fullmatch(event.tenant_id):
+        raise EventRejected("tenant_id must be 1 to 128 letters, digits, dots, colons, dashes or underscores.")
     try:
         encoded = json.dumps(event.data, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -116,7 +122,7 @@ def _checked(event: NewEvent) -> NewEvent:
             f"data of {event.type} is {len(encoded)} bytes, more than the {MAX_DATA_BYTES} allowed:"
             " store it elsewhere and send a reference."
         )
-    if b"\\u0000" in encoded or b"\x00" in event.tenant_id.encode("utf-8", "surrogatepass"):
+    if b"\\u0000" in encoded.replace(b"\\\\", b""):  # an escaped backslash before u0000 is no NUL
         raise EventRejected(f"data of {event.type} holds a NUL character, which cannot be stored: remove it.")
     problem = kind.problem(event.data)
     if problem:

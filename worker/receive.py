@@ -40,9 +40,10 @@ class Arrival:
         return uuid5(NAMESPACE_OID, self.message_id)
 
 
-def receive(
-    engine: Engine, dispatch: Callable[[Sequence[tuple[str, UUID]]], None], arrivals: Sequence[Arrival]
-) -> list[Accepted | EventRejected]:
+Dispatch = Callable[[Sequence[tuple[str, UUID]]], None]
+
+
+def receive(engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival]) -> list[Accepted | EventRejected]:
     """Accept what can be, keep what cannot, in one commit; then send the deliveries on their way."""
     parsed = [_parse(arrival) for arrival in arrivals]
     while True:
@@ -51,7 +52,7 @@ def receive(
                 results = _store(connection, arrivals, parsed)
         except Exception as error:
             if not is_away(error):
-                raise
+                return _one_by_one(engine, dispatch, arrivals, error)
             log.warning("accept_waits_for_postgres", size=len(arrivals), error=str(error).splitlines()[0][:200])
             time.sleep(AWAY_PAUSE_S)
         else:
@@ -59,6 +60,19 @@ def receive(
             dispatch([pair for result in results if isinstance(result, Accepted) for pair in result.deliveries])
             faults.reached("dispatch")
             return results
+
+
+def _one_by_one(
+    engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival], error: Exception
+) -> list[Accepted | EventRejected]:
+    """One of these cannot be stored: the others are, and it is kept."""
+    if len(arrivals) > 1:
+        return [result for arrival in arrivals for result in receive(engine, dispatch, [arrival])]
+    log.error("event_not_stored", error=repr(error)[:500])
+    reason = EventRejected(f"It could not be stored ({type(error).__name__}); see the worker's log.")
+    with engine.begin() as connection:
+        _keep(connection, arrivals[0], reason)
+    return [reason]
 
 
 def _parse(arrival: Arrival) -> NewEvent | EventRejected:
@@ -103,11 +117,19 @@ def _keep(connection: Connection, arrival: Arrival, reason: EventRejected) -> No
         rejected_id=arrival.rejected_id,
         door="redis",
         reason=str(reason),
-        body=json.dumps(arrival.message).encode(),
+        body=_body(arrival.message),
         tenant_id=_text(message.get("tenant_id")),
         event_type=_text(message.get("type")),
     )
 
 
 def _text(value: Any) -> str | None:
-    return value[:255].replace("\x00", "") if isinstance(value, str) else None
+    """Text as Postgres takes it, bounded."""
+    return value[:255].replace("\x00", "").encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _body(message: Any) -> bytes:
+    try:
+        return json.dumps(message).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"(it cannot be written as JSON: {type(error).__name__})".encode()

@@ -79,7 +79,12 @@ def matches(filters: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
 
 
 def _holds(wanted: Any, found: Any) -> bool:
-    return found in wanted if isinstance(wanted, list) else bool(found == wanted)
+    return any(_same(each, found) for each in wanted) if isinstance(wanted, list) else _same(wanted, found)
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Equal as JSON has it: true is not 1."""
+    return bool(wanted == found) and isinstance(wanted, bool) == isinstance(found, bool)
 
 
 def _find(data: Any, key: str) -> Any:

@@ -1,7 +1,7 @@
 """Plain Celery: a prefork worker whose task posts with a requests.Session and inserts one row with psycopg2.
 
-The best settings found for it: early acknowledgement, deep prefetch, no results, no events, quiet logging, one session and
-one connection per process.
+The best settings found for it: early acknowledgement, deep prefetch, no results, no events, quiet logging, one session
+and one connection per process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Child:
     connection: Any
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]
 def _open(**_: Any) -> None:
     _Child.session = requests.Session()
     _Child.session.trust_env = False
