@@ -25,7 +25,7 @@ from types import FrameType
 import bench.latency as latency
 from bench.chart import bars
 from bench.ground import START_S, Ground, enter_environment, query, subscribe
-from bench.lanes import CELERY_SHARE, PATH, celery_lane, loop_lane, mesh_lanes
+from bench.lanes import SHARE, PATH, celery_lane, loop_lane, mesh_lanes
 from bench.latency import Latency
 from bench.producers import SqlDoor, over_redis
 from bench.throughput import Lane, Run, measure
@@ -77,7 +77,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=10_000, help=f"a run; plain Celery gets 1/{CELERY_SHARE} of them")
+    parser.add_argument(
+        "--events", type=int, default=10_000, help=f"a run; one by one and plain Celery get 1/{SHARE} of them"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each latency run")
     parser.add_argument("--chart", type=Path, help="draw the rates into this SVG file")
     return parser.parse_args(arguments)
@@ -105,7 +107,8 @@ def _bench(asked: argparse.Namespace, home: Path) -> int:
 
 def _mesh(ground: Ground, asked: argparse.Namespace) -> tuple[list[Measured], list[Latency], list[str]]:
     with _running(ground) as stack:
-        measured = [_both(ground, lane) for lane in mesh_lanes(ground, stack, asked.events)]
+        with mesh_lanes(ground, stack, asked.events) as lanes:
+            measured = [_both(ground, lane) for lane in lanes]
         latencies = _latencies(ground, stack, asked.seconds)
         problems = _unbalanced(stack.settings["database_url"])
     return measured, latencies, problems

@@ -24,7 +24,7 @@ from bench.rounds import Report, Round, dump, play
 COLUMNS = (
     ("seed", 6), ("published", 9), ("accepted", 8), ("wiped", 5), ("parked", 6), ("deliveries", 10), ("attempts", 8),
     ("requests", 8), ("received", 8), ("duplicates", 10), ("allowed", 7), ("lost", 4), ("stuck", 5), ("unlogged", 8),
-    ("other", 5), ("seconds", 7), ("recovered", 9),
+    ("other", 5), ("crashed", 7), ("seconds", 7), ("recovered", 9),
 )  # fmt: skip
 LEGEND = """\
 wiped       published ids that were only on Redis when it was wiped, or on their way to a worker when it was killed:
@@ -34,6 +34,7 @@ requests    at the receiver; received = different deliveries among them
 duplicates  requests beyond a delivery's first (in brackets: those answered in full); at most `allowed`, and each must
             be one of the deliveries that a worker held, claimed and not settled, when it was killed
 other       events never accepted, dead letters, second deliveries of one event, duplicates that no kill explains
+crashed     processes that ended although nobody killed them; no broken promise, but not what they should do
 recovered   seconds from the last fault until every delivery was settled"""
 
 
@@ -78,9 +79,9 @@ def _play(asked: argparse.Namespace, home: Path) -> list[Report]:
     print(LEGEND + "\n\n" + "  ".join(f"{name:>{width}}" for name, width in COLUMNS) + "  faults", flush=True)
     reports: list[Report] = []
     say = print if asked.verbose else lambda line: None
-    with Ground(home, durable=False, say=say) as ground:
+    with Ground(home, durable=False) as ground:
         for number in range(asked.rounds):
-            report = play(ground, _round(asked, asked.seed + number))
+            report = play(ground, _round(asked, asked.seed + number), say)
             reports.append(report)
             print(_line(report), flush=True)
             if not report.clean:
@@ -107,6 +108,7 @@ def _numbers(report: Report) -> dict[str, float]:
         "accepted": verdict.accepted,
         "wiped": report.wiped,
         "parked": report.parked,
+        "crashed": report.crashed,
         "deliveries": verdict.deliveries,
         "attempts": verdict.attempts,
         "requests": verdict.requests,

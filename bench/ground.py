@@ -31,6 +31,7 @@ from worker import catalog, vault
 from worker.subscriptions import Subscriptions
 
 LOOPBACK = "127.0.0.0/8"
+WORKERS = 2
 EVENT_TYPE = "campaign.created"
 START_S = 60.0  # for two workers to import everything and listen, on a busy machine
 AWAY_S = 30.0  # how long a query waits for a PostgreSQL that restarts
@@ -82,7 +83,7 @@ class Ground:
         argv = [sys.executable, "-m", "sandbox", "--port", "0", "--port-file", str(self._port_file)]
         return [ProcessSpec("sandbox", argv, plan.env, ready=self._port_file.exists, restart=False)]
 
-    def mesh(self, name: str, *, workers: int = 2, **settings: str) -> Stack:
+    def mesh(self, name: str, *, say: Callable[[str], None] | None = None, **settings: str) -> Stack:
         """A mesh with a fresh database, not started yet. `settings` are environment variables of its processes."""
         database_url = self.postgres.url(name)
         env = {
@@ -94,13 +95,13 @@ class Ground:
         }
         return Stack(
             self.home / name,
-            workers=workers,
+            workers=WORKERS,
             flower=False,
             sandbox=False,
             env=env,
             prepare=apply_schema,
-            worker_ready=lambda _worker: listeners(database_url) >= workers,
-            say=self._say,
+            worker_ready=lambda _worker: listeners(database_url) >= WORKERS,
+            say=say or self._say,
         )
 
 

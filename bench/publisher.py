@@ -1,7 +1,8 @@
-"""The publisher of a measurement, in a process of its own: `python -m bench.publisher KIND TENANT EVENTS`.
+"""The publisher of measurements, in a process of its own: `python -m bench.publisher`.
 
-It says "ready" once everything is imported and connected, publishes when it reads a line, and then says in JSON when it
-began and ended and what it cost. DATABASE_URL and REDIS_URL come from the environment, as for any producer.
+It reads jobs, a line of JSON each, says "ready" once what that job needs is imported and connected, publishes when it
+reads a line more, and then says in JSON when it began and ended and what it cost. DATABASE_URL and REDIS_URL come from
+the environment, as for any producer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from uuid import uuid4
 
 import redis
@@ -27,7 +29,6 @@ TRANSACTION = 50  # events in one transaction of the SQL door
 PIPELINE = 500  # events of the loop's producer in one round trip
 
 Publish = Callable[[str, Sequence[str]], None]
-READY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,21 @@ KINDS: Mapping[str, Publish] = {
 }
 
 
-def main(kind: str, tenant_id: str, events: int) -> None:
-    """Prepare, wait for the word, publish, report."""
-    _warm_up(kind)
+def main() -> None:
+    """Job after job, until the input ends."""
+    for line in sys.stdin:
+        job = json.loads(line)
+        _warm_up(job["kind"])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(json.dumps(_publish(**job)), flush=True)
+
+
+def _publish(kind: str, tenant_id: str, events: int) -> dict[str, float]:
     keys = [f"{tenant_id}-{number}" for number in range(events)]
-    print("ready", flush=True)
-    sys.stdin.readline()
     began, cpu = time.time(), time.process_time()
     KINDS[kind](tenant_id, keys)
-    print(json.dumps({"first_at": began, "last_at": time.time(), "cpu_s": time.process_time() - cpu}), flush=True)
+    return {"first_at": began, "last_at": time.time(), "cpu_s": time.process_time() - cpu}
 
 
 def _warm_up(kind: str) -> None:
@@ -116,40 +123,49 @@ def _warm_up(kind: str) -> None:
 class Publisher:
     """A publisher's process, from the outside."""
 
-    def __init__(self, kind: str, tenant_id: str, events: int, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.publisher", kind, tenant_id, str(events)],
+            [sys.executable, "-m", "bench.publisher"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(env),
             text=True,
         )
-        if self._line() != "ready":
-            raise RuntimeError("the publisher did not become ready; what it said stands above")
+
+    def prepare(self, kind: str, tenant_id: str, events: int) -> None:
+        """Return once it is ready for this job."""
+        self._say(json.dumps({"kind": kind, "tenant_id": tenant_id, "events": events}))
+        self._hear()
 
     def go(self) -> None:
         """Begin."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._say("go")
 
     def wait(self) -> Published:
-        """What it says at its end."""
-        said = self._line()
-        self._process.communicate()
-        if not said:
-            raise RuntimeError("the publisher ended early; what it said stands above")
-        return Published(**json.loads(said))
+        """What it says at the end of the job."""
+        return Published(**json.loads(self._hear()))
 
-    def end(self) -> None:
-        """Whatever it does."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.kill()
         self._process.communicate()
 
-    def _line(self) -> str:
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise RuntimeError("the publisher has ended; what it said stands above")
+        return line
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main()

@@ -64,6 +64,7 @@ class Report:
     struck: list[Struck] = field(default_factory=list)
     published: int = 0
     wiped: int = 0  # ids that sat only in Redis when it was wiped, or in a worker's hands when it was killed
+    crashed: int = 0  # processes that ended although nobody killed them
     parked: int = 0  # ids that Redis keeps for a dead worker until its visibility timeout
     producer_retries: int = 0
     seconds: float = 0.0
@@ -77,8 +78,8 @@ class Report:
         return self.verdict is not None and self.verdict.clean
 
 
-def play(ground: Ground, asked: Round) -> Report:
-    """Play one round and judge it."""
+def play(ground: Ground, asked: Round, say: Callable[[str], None]) -> Report:
+    """Play one round and judge it; `say` hears what the supervisor does."""
     began = time.monotonic()
     report = Report(asked.seed)
     ground.redis.start()
@@ -86,7 +87,9 @@ def play(ground: Ground, asked: Round) -> Report:
     ground.control.reset()
     rng = random.Random(asked.seed)
     with ExitStack() as cleanup:
-        stack = ground.mesh(f"round-{asked.seed}", MESH_CALL_DEADLINE_S=str(CALL_DEADLINE_S))
+        stack = ground.mesh(
+            f"round-{asked.seed}", say=partial(_hear, report, say), MESH_CALL_DEADLINE_S=str(CALL_DEADLINE_S)
+        )
         cleanup.enter_context(stack)
         cleanup.callback(stack.supervisor.hurry)  # the verdict is in by then: nobody has to end politely
         stack.wait_ready(START_S)
@@ -96,6 +99,12 @@ def play(ground: Ground, asked: Round) -> Report:
         play.run()
     report.seconds = time.monotonic() - began
     return report
+
+
+def _hear(report: Report, say: Callable[[str], None], line: str) -> None:
+    """Our own kills are signals; who ends with a code did so alone."""
+    report.crashed += "ended with code" in line
+    say(line)
 
 
 def _prepare(ground: Ground, stack: Stack, seed: int) -> None:
@@ -250,6 +259,3 @@ ROWS = {
 
 def _rows(database_url: str, key: str) -> dict[str, list[Any]]:
     return {name: [row[0] for row in query(database_url, sql, {"key": key})] for name, sql in ROWS.items()}
-
-
-Say = Callable[[str], None]

@@ -28,10 +28,10 @@ class Lane:
     """One way to do the job."""
 
     name: str
-    kind: str  # of its publisher
+    kind: str  # of publishing
     events: int
     path: str  # at the receiver, below which each run has its own
-    env: Mapping[str, str] = field(repr=False)  # of its publisher
+    publisher: Publisher = field(repr=False)
     database_url: str = field(repr=False)
     rows: str = field(repr=False)  # how many rows of a tenant are committed
     consumers: Pids
@@ -64,7 +64,7 @@ def measure(ground: Ground, lane: Lane, *, drain: bool) -> Run:
     tenant_id = f"{lane.kind.replace(' ', '-')}{'-drain' if drain else ''}"
     path = f"{lane.path}/{tenant_id}"
     lane.prepare(tenant_id, path)
-    publisher = Publisher(lane.kind, tenant_id, lane.events, lane.env)
+    lane.publisher.prepare(lane.kind, tenant_id, lane.events)
     meter = Meter(
         {
             "consumers": lane.consumers,
@@ -73,10 +73,7 @@ def measure(ground: Ground, lane: Lane, *, drain: bool) -> Run:
             "receiver": lambda: _pids(ground.sandbox_pid),
         }
     )
-    try:
-        published, began, ended = _clocked(ground, lane, publisher, meter, tenant_id, path, drain)
-    finally:
-        publisher.end()
+    published, began, ended = _clocked(ground, lane, meter, tenant_id, path, drain)
     cpu = {**meter.read(), "publisher": published.cpu_s}
     counts = ground.control.counts(path)
     return Run(
@@ -90,7 +87,7 @@ def measure(ground: Ground, lane: Lane, *, drain: bool) -> Run:
 
 
 def _clocked(
-    ground: Ground, lane: Lane, publisher: Publisher, meter: Meter, tenant_id: str, path: str, drain: bool
+    ground: Ground, lane: Lane, meter: Meter, tenant_id: str, path: str, drain: bool
 ) -> tuple[Published, float, float]:
     """The publisher's word, and when the clock began and ended."""
     frozen = [process for pid in lane.consumers() for process in tree(pid)] if drain else []
@@ -98,15 +95,15 @@ def _clocked(
     try:
         for process in frozen:
             process.send_signal(signal.SIGSTOP)
-        publisher.go()
-        published = publisher.wait() if drain else None
+        lane.publisher.go()
+        published = lane.publisher.wait() if drain else None
         began = time.time()
     finally:
         for process in frozen:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
     ended = _done(ground, lane, tenant_id, path)
-    published = published or publisher.wait()
+    published = published or lane.publisher.wait()
     return published, began if drain else published.first_at, ended
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 import redis
 from sqlalchemy import Connection
 
@@ -20,7 +19,7 @@ import db.sealed
 from cli import errors, session
 from cli.show import lasting
 from settings import Settings
-from worker import ids
+from worker import media
 from worker.app import app, queues
 from worker.resources import redis_client
 from worker.vault import VaultError
@@ -132,7 +131,10 @@ def _keys(connection: Connection) -> Finding:
     old = sum(count for key_id, count in used.items() if key_id != keys.sealing_key)
     if old:
         return Finding("encryption keys", WARNING, f"{old} values are sealed with older keys", "run `mesh keys rotate`")
-    return Finding("encryption keys", OK, f"{sum(used.values())} values, all sealed with {keys.sealing_key}")
+    many = sum(used.values())
+    return Finding(
+        "encryption keys", OK, f"{many} values, all sealed with {keys.sealing_key}; the newest open" if many else "set"
+    )
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
@@ -231,11 +233,7 @@ def _own(settings: Settings) -> Iterator[Finding]:
 
 def _media(settings: Settings) -> Finding:
     try:
-        filesystem, folder = fsspec.core.url_to_fs(settings.media_url)
-        filesystem.makedirs(folder, exist_ok=True)
-        probe = f"{folder}/.probe-{ids.new()}"
-        filesystem.pipe_file(probe, b"probe")
-        filesystem.rm_file(probe)
+        media.probe(settings.media_url)
     except Exception as error:  # noqa: BLE001 - whatever a storage raises
         return Finding("media", PROBLEM, f"cannot be written ({error})", "correct MESH_MEDIA_URL or its permissions")
     return Finding("media", OK, f"{settings.media_url} can be written")

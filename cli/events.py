@@ -34,9 +34,15 @@ def every(
         rows = db.events.page(connection, tenant_id=tenant, limit=limit)
     table(
         ("id", "type", "tenant", "accepted", "idempotency key"),
-        ((row.id, row.type, row.tenant_id, row.accepted_at, row.idempotency_key) for row in rows),
+        ((row.id, row.type, row.tenant_id, row.accepted_at, _given_key(row)) for row in rows),
         empty="No events yet: publish one with `mesh publish`.",
     )
+
+
+def _given_key(row: Any) -> str:
+    """The producer's idempotency key; not the one made of its message or its cause."""
+    made = row.caused_by is not None or (row.idempotency_key or "").startswith("message:")
+    return "" if made else row.idempotency_key or ""
 
 
 @app.command()

@@ -24,20 +24,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts of 
 @app.command()
 def providers() -> None:
     """What can be connected: its fields, and the event types it acts on."""
-    table(
-        ("provider", "auth", "fields", "acts on", "documentation"),
-        (
-            (
-                each.name,
-                each.auth,
-                ", ".join(_field(field) for field in each.fields),
-                ", ".join(each.actions),
-                each.docs_url,
-            )
-            for each in PROVIDERS.values()
-        ),
-        empty="There are no providers.",
-    )
+    for each in PROVIDERS.values():
+        say(f"[bold]{each.name}[/]  {each.title}, API {each.api_version}, {each.docs_url}")
+        say(f"  [dim]fields[/]   {', '.join(map(_field, each.fields)) or 'none'}")
+        say(f"  [dim]acts on[/]  {', '.join('any event' if name == '*' else name for name in each.actions)}")
     say("\n[dim]* secret, kept encrypted   ? may be left out[/]")
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+GAP = 2  # columns between those of a table
+SHORTEST = 12  # a last column is not cut shorter than this
 PIPE_WIDTH = 200  # columns where nobody's terminal says how many: nothing is cut in a pipe
 
 STYLES = {
@@ -50,7 +51,7 @@ def make_console() -> Console:
 console = make_console()
 
 
-def say(line: str = "", **options: Any) -> None:
+def say(line: str | Text = "", **options: Any) -> None:
     """Print one line, wrapped by the terminal alone, so that what is copied from it stays whole."""
     console.print(line, soft_wrap=True, **options)
 
@@ -61,19 +62,23 @@ def state(word: str) -> Text:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print rows under their column names, or the sentence for none. A name that ends in `>` aligns right."""
-    made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for position, name in enumerate(columns):
-        last = position == len(columns) - 1
-        made.add_column(
-            name.rstrip(">"),
-            justify="right" if name.endswith(">") else "left",
-            no_wrap=True,
-            overflow="ellipsis" if last else "fold",
-        )
-    for row in rows:
-        made.add_row(*(cell(value) for value in row))
-    console.print(made) if made.row_count else say(empty)
+    """Print rows under their column names, or the sentence for none. A name that ends in `>` aligns right.
+
+    Nothing is cut but the last column, and that only on a terminal: ids are there to be copied.
+    """
+    body = [[cell(value) for value in row] for row in rows]
+    if not body:
+        say(empty)
+        return
+    head = [Text(name.rstrip(">"), style="dim") for name in columns]
+    widths = [max(line[n].cell_len for line in (head, *body)) for n in range(len(columns))]
+    room = console.width - sum(widths[:-1]) - GAP * (len(columns) - 1)
+    for line in (head, *body):
+        if console.is_terminal and room >= SHORTEST:
+            line[-1].truncate(room, overflow="ellipsis")
+        for value, width, name in zip(line[:-1], widths, columns, strict=False):
+            value.align("right" if name.endswith(">") else "left", width)
+        say(Text(" " * GAP).join(line))
 
 
 def cell(value: Any) -> Text:
@@ -82,7 +87,7 @@ def cell(value: Any) -> Text:
         return value
     if isinstance(value, datetime):
         return Text(ago(value))
-    return Text("" if value is None else str(value))
+    return Text("" if value is None else " ".join(str(value).split()))
 
 
 def moment(at: datetime) -> str:

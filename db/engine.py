@@ -92,4 +92,7 @@ def columns(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> Mapping[str,
 
 def is_away(error: BaseException) -> bool:
     """Whether the server, not the statement, is at fault."""
+    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    if code.startswith("54"):  # a limit of the program (too deep, too many columns): the same the next time
+        return False
     return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)

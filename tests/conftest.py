@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+import structlog
 from pydantic import SecretStr
 from pydantic_settings import PydanticBaseSettingsSource
 
@@ -28,6 +29,18 @@ from worker import vault
 from worker.app import app
 
 KEYS = vault.generate("k1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log lines as a worker writes them: the default renders every traceback with all its variables, in seconds."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +97,7 @@ def mesh_settings(servers: Servers, sandbox_process: Sandbox, tmp_path: Path) ->
         mesh_encryption_keys=SecretStr(KEYS),
         mesh_key_prefix=servers.key_prefix,
         mesh_private_targets=(ip_network("127.0.0.0/8"),),
-        mesh_call_deadline_s=10,
+        mesh_call_deadline_s=5,
         mesh_calls_in_flight=32,
         mesh_worker_threads=4,
         elevenlabs_base_url=sandbox_process.url,

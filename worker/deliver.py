@@ -23,7 +23,7 @@ from worker.attempts import attempt
 from worker.media import MediaFolder
 from worker.outcomes import Claim
 from worker.resources import Resources
-from worker.vault import Vault
+from worker.vault import Vault, VaultError
 
 SLOT_WAIT_S = 20.0  # a Celery thread waits this long for a free call slot before it gives its ids back
 
@@ -119,7 +119,10 @@ def _rate(claim: Claim, vault: Vault) -> Rate | None:
     if claim.rate_per_s is not None:
         return Rate(1, 1 / claim.rate_per_s)
     if claim.webhook_id and claim.provider.host_rates:
-        host = urlsplit(vault.open(claim.url_sealed or "", f"webhooks.url_sealed:{claim.webhook_id}")).hostname
+        try:
+            host = urlsplit(_target_url(claim, vault)).hostname
+        except VaultError:  # the call itself will say so; its neighbours in this batch must not suffer
+            return None
         return claim.provider.host_rates.get(host or "")
     return claim.provider.rate
 

@@ -18,6 +18,7 @@ from worker.outcomes import Claim
 
 _SCRIPT = (Path(__file__).parent / "gate.lua").read_text()
 CAP_LEASE_S = 150  # a place that a killed worker held is free again after this; > the longest deadline
+BURST_S = 1.0  # this much of a rate may go at once: what waited for its turn comes back by ticks of a second
 CAP_RETRY_S = 0.5  # when to look again for a place under an in-flight cap
 
 log = structlog.get_logger("mesh.gate")
@@ -43,7 +44,7 @@ class Gate:
             rate, claim = rates[i], claims[i]
             keys += [self._key("rate", claim.target_id), self._key("cap", claim.target_id)]
             interval_s = rate.per_s / rate.count if rate else 0
-            burst_s = min(rate.per_s, 1.0) if rate else 0
+            burst_s = max(BURST_S, interval_s)
             arguments += [interval_s, burst_s, claim.max_in_flight or 0, str(claim.attempt_id)]
         try:
             answers = self._admit(keys=keys, args=arguments)

@@ -33,3 +33,12 @@ class MediaFolder:
             sha256=hashlib.sha256(content).hexdigest(),
             details=details,
         )
+
+
+def probe(url: str) -> None:
+    """Write and remove a small file, as a check that this storage takes any; raises whatever the storage raises."""
+    filesystem, folder = fsspec.core.url_to_fs(url)
+    filesystem.makedirs(folder, exist_ok=True)
+    path = f"{folder}/.probe-{ids.new()}"
+    filesystem.pipe_file(path, b"probe")
+    filesystem.rm_file(path)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,7 @@ LONGEST_WAIT_S = 86_400
 CIRCUIT_HOLD_S = 5.0  # the first hold of a target that keeps failing; doubles
 CIRCUIT_HOLD_MAX_S = 300.0
 _TEXT_LIMIT = 500
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,16 @@ def ending(claim: Claim, result: Outcome | ProviderError, *, exchange: Exchange 
     if isinstance(result, Retryable):
         return _retry(claim, result, AttemptState.RETRYABLE, result.wait_s, exchange, duration_ms)
     return _refused(claim, result, exchange, duration_ms)
+
+
+def not_stored(ended: Ending) -> Ending:
+    """What is left of an end that cannot be stored as it is. Without it the call would be made again and again."""
+    error = OutcomeUnknown("The call ended, but its outcome cannot be stored; see the worker's log.", code="not_stored")
+    before = ended.settlement
+    settlement = _settlement(
+        ended.claim, DeliveryState.FAILED, AttemptState.LOST, None, before.duration_ms, error, unknown=True
+    )
+    return Ending(ended.claim, replace(settlement, http_status=before.http_status))
 
 
 def _settlement(
@@ -240,4 +252,6 @@ def clean(text: str) -> str:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value).replace("\\u0000", "\\ufffd")
+    """JSON that Postgres takes: no NUL (after an even number of backslashes it is one), no lone surrogate."""
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return _NUL.sub(r"\1\\ufffd", text)

@@ -50,7 +50,7 @@ def receive(engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival]) -> 
         try:
             with engine.begin() as connection:
                 results = _store(connection, arrivals, parsed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the events are kept
             if not is_away(error):
                 return _one_by_one(engine, dispatch, arrivals, error)
             log.warning("accept_waits_for_postgres", size=len(arrivals), error=str(error).splitlines()[0][:200])

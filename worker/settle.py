@@ -6,27 +6,29 @@ Postgres is away the outcomes are held and tried again: a call that was made is 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 import db.deliveries
 import db.integrations
 import db.media
+import db.rejected
 import db.targets
 import db.webhooks
 from db.engine import is_away
 from db.targets import Strain
 from model import NewEvent
-from worker import faults
+from worker import faults, ids
 from worker.enqueue import EventRejected, accept
-from worker.outcomes import Ending
+from worker.outcomes import Ending, not_stored
 
 AWAY_PAUSE_S = 0.25
+REASON_CHARS = 255  # as the schemas of our own events allow
 HOLD_ON_S = 120.0  # how long outcomes are held while Postgres is away: past every lease
 
 log = structlog.get_logger("mesh.settle")
@@ -35,14 +37,16 @@ Dispatch = Callable[[Sequence[tuple[str, UUID]]], None]
 
 
 def settle(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
-    """Settle a batch; whether each delivery moved. One that cannot be stored is settled alone, as what it is."""
+    """Settle a batch; whether each delivery moved. One that cannot be stored becomes a dead letter that says so."""
     try:
         return _persist(engine, dispatch, endings)
-    except DBAPIError as error:
-        if is_away(error) or len(endings) == 1:
+    except Exception as error:
+        if is_away(error):
             raise
-        log.exception("settle_batch_failed", size=len(endings))
-    return [moved for each in endings for moved in _persist(engine, dispatch, [each])]
+        log.exception("outcomes_not_stored", deliveries=[str(ending.claim.delivery_id) for ending in endings])
+    if len(endings) == 1:
+        return _persist(engine, dispatch, [not_stored(endings[0])])
+    return [moved for each in endings for moved in settle(engine, dispatch, [each])]
 
 
 def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
@@ -137,7 +141,7 @@ def _close_target(connection: Connection, ending: Ending) -> list[tuple[str, UUI
             "integration_id": str(claim.integration_id),
             "provider": claim.provider.name,
             "state": ending.integration_state,
-            "reason": reason,
+            "reason": reason[:REASON_CHARS],
         },
         key=f"integration.attention_needed:{claim.attempt_id}",
     )
@@ -162,6 +166,16 @@ def _publish(connection: Connection, ending: Ending, events: Sequence[NewEvent])
             accepted = accept(connection, [event], caused_by=ending.claim.event.id, dispatched=True)
         except EventRejected as error:
             log.error("follow_up_rejected", event_type=event.type, error=str(error))
+            db.rejected.insert(
+                connection,
+                rejected_id=ids.new(),
+                door="outcome",
+                reason=str(error),
+                body=json.dumps(event.data, default=str).encode(),
+                tenant_id=event.tenant_id,
+                event_type=event.type,
+                event_id=ending.claim.event.id,
+            )
             continue
         sent += accepted[0].deliveries
     return sent

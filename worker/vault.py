@@ -43,12 +43,15 @@ class Vault:
         try:
             version, key_id, payload = sealed.split(":", 2)
             raw = base64.urlsafe_b64decode(payload)
+            nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
+            if not ciphertext:
+                raise ValueError("too short")
         except (ValueError, binascii.Error):
             raise VaultError(f"What is stored in {place} is not a sealed value.") from None
         if version != "v1" or key_id not in self._keys:
             raise VaultError(f"{place} is sealed with key {key_id!r}: add that key to MESH_ENCRYPTION_KEYS.")
         try:
-            return self._keys[key_id].decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], place.encode()).decode()
+            return self._keys[key_id].decrypt(nonce, ciphertext, place.encode()).decode()
         except InvalidTag:
             raise VaultError(
                 f"{place} cannot be opened: key {key_id!r} is another one, or the value was moved here."

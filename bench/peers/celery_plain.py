@@ -44,7 +44,7 @@ class _Child:
 def _open(**_: Any) -> None:
     _Child.session = requests.Session()
     _Child.session.trust_env = False
-    _Child.connection = psycopg2.connect(PLACE.database_url)
+    _Child.connection = psycopg2.connect(PLACE.database_url, application_name="celery")
     _Child.connection.autocommit = True
 
 

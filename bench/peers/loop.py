@@ -30,7 +30,7 @@ def main() -> None:
     target = urlsplit(here.target_url)
     queue = redis.Redis.from_url(here.redis_url)
     http = HTTPConnection(target.hostname or "", target.port)
-    connection = psycopg2.connect(here.database_url)
+    connection = psycopg2.connect(here.database_url, application_name="loop")
     while not stopped.is_set():
         batch: Any = queue.lpop(QUEUE, BATCH)
         if not batch:

@@ -38,7 +38,7 @@ def test_good_and_bad_in_one_batch(mesh: Mesh) -> None:
 
 def test_deliveries_are_sent_after_the_commit(mesh: Mesh) -> None:
     mesh.hook()
-    seen = []
+    seen: list[Any] = []
 
     def dispatch(pairs: Sequence[Any]) -> None:
         seen.extend(pairs)
