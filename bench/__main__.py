@@ -25,7 +25,7 @@ from types import FrameType
 import bench.latency as latency
 from bench.chart import bars
 from bench.ground import START_S, Ground, enter_environment, query, subscribe
-from bench.lanes import SHARE, PATH, celery_lane, loop_lane, mesh_lanes
+from bench.lanes import PATH, SHARE, celery_lane, loop_lane, mesh_lanes
 from bench.latency import Latency
 from bench.producers import SqlDoor, over_redis
 from bench.throughput import Lane, Run, measure

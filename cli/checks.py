@@ -18,7 +18,7 @@ import db.schema
 import db.sealed
 from cli import errors, session
 from cli.show import lasting
-from settings import Settings
+from settings import Settings, load
 from worker import media
 from worker.app import app, queues
 from worker.resources import redis_client
@@ -46,14 +46,10 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Everything, in order; what needs a server that does not answer is left out."""
-    yield Finding("settings", OK, "embedded servers" if _embedded(settings) else "DATABASE_URL and REDIS_URL")
+    yield Finding("settings", OK, "embedded servers" if load().embedded else "DATABASE_URL and REDIS_URL")
     yield from _server("PostgreSQL", _postgres)
     yield from _server("Redis", lambda: _redis(settings))
     yield from _own(settings)
-
-
-def _embedded(settings: Settings) -> bool:
-    return settings.stack_file.exists()
 
 
 def _server(name: str, checks: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

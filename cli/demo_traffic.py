@@ -19,18 +19,18 @@ from worker.app import EVENTS_QUEUE, app
 from worker.catalog import event_types
 from worker.enqueue import MAX_DATA_BYTES, EventRejected, accept
 
-# How many of each kind in a hundred. The broken receivers get the rare ones.
+# How many of each kind in a hundred, beyond the least. The broken receivers get the rare ones.
 MIX = {
     "campaign.created": 18,
     "campaign.updated": 18,
-    "attribution.event": 20,
+    "attribution.event": 24,
     "report.generated": 13,
     "user.signup": 13,
     "audio.render_requested": 6,
-    "campaign.paused": 3,
-    "campaign.archived": 3,
-    "campaign.completed": 3,
-    "campaign.resumed": 3,
+    "campaign.paused": 2,
+    "campaign.archived": 2,
+    "campaign.completed": 2,
+    "campaign.resumed": 2,
 }
 AT_LEAST = 4  # of each kind: two for each tenant
 ROUND = 25  # events between two looks at the progress
@@ -72,9 +72,9 @@ class Published:
 
 def events(count: int) -> list[Event]:
     """Made-up events, mixed, each with its own idempotency key."""
-    wanted = {kind: max(AT_LEAST, round(count * share / 100)) for kind, share in MIX.items()}
-    rest = count - sum(wanted.values())
-    wanted["attribution.event"] = max(AT_LEAST, wanted["attribution.event"] + rest)
+    more = max(0, count - AT_LEAST * len(MIX))
+    wanted = {kind: AT_LEAST + more * share // 100 for kind, share in MIX.items()}
+    wanted["attribution.event"] += count - sum(wanted.values())
     kinds = _mixed(wanted)
     tenants = {kind: cycle(TENANTS) for kind in MIX}
     return [_event(number, kind, next(tenants[kind])) for number, kind in enumerate(kinds, 1)]

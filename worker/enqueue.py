@@ -149,6 +149,15 @@ def accept(
     problems = tenant_problems(connection, parsed)
     if problems:
         raise EventRejected(next(iter(problems.values())))
+    return store(connection, parsed, caused_by=caused_by, dispatched=dispatched)
+
+
+def store(
+    connection: Connection, parsed: Sequence[NewEvent], *, caused_by: UUID | None = None, dispatched: bool = False
+) -> list[Accepted]:
+    """The second half of `accept`: events that were parsed, of tenants that may publish."""
+    if not parsed:
+        return []
     now = datetime.now(UTC)
     made = [(Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed]
     stored = db.events.insert(connection, made)

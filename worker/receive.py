@@ -20,7 +20,7 @@ import db.rejected
 from db.engine import is_away
 from model import NewEvent
 from worker import faults
-from worker.enqueue import Accepted, EventRejected, accept, parse, tenant_problems
+from worker.enqueue import Accepted, EventRejected, parse, store, tenant_problems
 
 AWAY_PAUSE_S = 0.25
 
@@ -98,7 +98,7 @@ def _store(
         else event
         for event in parsed
     ]
-    accepted = iter(accept(connection, [e for e in judged if isinstance(e, NewEvent)], dispatched=True))
+    accepted = iter(store(connection, [e for e in judged if isinstance(e, NewEvent)], dispatched=True))
     results: list[Accepted | EventRejected] = []
     for arrival, event in zip(arrivals, judged, strict=True):
         if isinstance(event, NewEvent):

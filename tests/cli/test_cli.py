@@ -25,7 +25,7 @@ from cli.times import duration, since
 from sandbox.process import Sandbox
 from tests.conftest import KEYS, empty
 from tests.servers import Servers
-from worker import vault
+from worker import vault, webhook_calls
 
 ROOT = Path(__file__).resolve().parents[2]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -109,7 +109,8 @@ def dead_letter(servers: Servers, mesh: Mesh, sandbox: Sandbox) -> str:
     mesh("publish", "campaign.paused", "--tenant", "acme", "--data", PAUSED, "--door", "sql")
     with psycopg2.connect(servers.database_url) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "update deliveries set state = 'failed', due_at = null, settled_at = now(), error_code = 'refused' returning id"
+            "update deliveries set state = 'failed', due_at = null, settled_at = now(), error_code = 'refused'"
+            " returning id"
         )
         (delivery_id,) = cursor.fetchone() or ("",)
     connection.close()
@@ -339,7 +340,7 @@ def test_unregistering_a_zapier_hook_tells_zapier(
 ) -> None:
     told: list[str] = []
     monkeypatch.setitem(
-        __import__("worker.webhook_calls", fromlist=["FAREWELLS"]).FAREWELLS,
+        webhook_calls.FAREWELLS,
         "127.0.0.1",
         lambda transport, url: told.append(url),
     )

@@ -1,4 +1,4 @@
-"""The whole project end to end: servers, workers, beat, Flower, sandbox, every door, faults, and a ledger that balances."""
+"""The whole project end to end: servers, workers, beat, Flower, sandbox, every door, and a ledger that balances."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from cli.demo_ledger import Ledger
 from cli.demo_traffic import Bad, Published
 
 ROOT = Path(__file__).resolve().parents[2]
-NOW = demo_ledger.datetime.now(demo_ledger.UTC)
+NOW = datetime.now(UTC)
 
 
 def test_the_demo_runs_and_its_ledger_balances(tmp_path: Path) -> None:

@@ -126,14 +126,14 @@ def test_an_event_that_cannot_be_stored_is_kept_and_harms_no_neighbour(
 ) -> None:
     """Whatever Postgres finds in an event that nothing before has found."""
     mesh.hook()
-    real = enqueue.accept
+    real = enqueue.store
 
     def picky(connection: Connection, events: Sequence[Any], **options: Any) -> Any:
         if any(event.data["user_id"] == "cursed" for event in events):
             raise DataError("insert", {}, psycopg2.DataError("it does not fit"))
         return real(connection, events, **options)
 
-    monkeypatch.setattr(receive, "accept", picky)
+    monkeypatch.setattr(receive, "store", picky)
     results = mesh.receive(GOOD, {**GOOD, "data": {"user_id": "cursed"}}, GOOD)
     assert [type(each) for each in results] == [Accepted, EventRejected, Accepted]
     assert mesh.count("events") == mesh.count("deliveries") == 2
@@ -142,14 +142,14 @@ def test_an_event_that_cannot_be_stored_is_kept_and_harms_no_neighbour(
 
 def test_while_postgres_is_away_it_waits(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh.hook()
-    real, failures = enqueue.accept, iter([True, True, False])
+    real, failures = enqueue.store, iter([True, True, False])
 
     def away(connection: Connection, events: Sequence[Any], **options: Any) -> Any:
         if next(failures):
             raise OperationalError("insert", {}, psycopg2.OperationalError("the server closed the connection"))
         return real(connection, events, **options)
 
-    monkeypatch.setattr(receive, "accept", away)
+    monkeypatch.setattr(receive, "store", away)
     monkeypatch.setattr(receive, "AWAY_PAUSE_S", 0)
     (accepted,) = mesh.receive(GOOD)
     assert isinstance(accepted, Accepted)

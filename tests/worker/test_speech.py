@@ -26,7 +26,7 @@ def spoken(mesh: Mesh) -> Mesh:
 
 
 def bill(mesh: Mesh) -> Any:
-    return mesh.sandbox.control.bill()["elevenlabs"].get(KEY, {"generations": 0, "characters": 0})
+    return mesh.sandbox.control.bill().get("elevenlabs", {}).get(KEY, {"generations": 0, "characters": 0})
 
 
 def files(mesh: Mesh) -> list[Path]:
