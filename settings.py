@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     mesh_private_targets: Annotated[tuple[Network, ...], NoDecode] = ()
 
     mesh_call_deadline_s: float = Field(default=0, ge=0, le=110)  # 0 = each provider's own
+    mesh_lease_margin_s: float = Field(default=15, ge=1, le=600)  # a claim outlives its call's deadline by this
     mesh_calls_in_flight: int = Field(default=256, ge=1, le=4096)  # per worker process
     mesh_worker_threads: int = Field(default=12, ge=2, le=256)
     mesh_task_events: bool = False  # send Celery task events (Flower); costs about a fifth of a worker's CPU

@@ -27,7 +27,8 @@ TENANT = "chaos"
 PATH = "/receive/chaos"
 QUEUE = "mesh:events"
 UNACKED = "mesh:unacked"
-CALL_DEADLINE_S = 2  # a lease is this and 18 s more, so what a killed worker held is free again within 20 s
+CALL_DEADLINE_S = 2
+LEASE_MARGIN_S = 3  # a lease is both and 3 s of quick tries: what a killed worker held is free again within 8 s
 SETTLE_S = 90.0  # after the last fault; what is not settled then is stuck
 PRODUCE_S = 60.0  # beyond the planned time, for producers that had to try again
 QUIET_S = 1.5  # after which what Redis held is taken to be accepted or gone
@@ -88,7 +89,10 @@ def play(ground: Ground, asked: Round, say: Callable[[str], None]) -> Report:
     rng = random.Random(asked.seed)
     with ExitStack() as cleanup:
         stack = ground.mesh(
-            f"round-{asked.seed}", say=partial(_hear, report, say), MESH_CALL_DEADLINE_S=str(CALL_DEADLINE_S)
+            f"round-{asked.seed}",
+            say=partial(_hear, report, say),
+            MESH_CALL_DEADLINE_S=str(CALL_DEADLINE_S),
+            MESH_LEASE_MARGIN_S=str(LEASE_MARGIN_S),
         )
         cleanup.enter_context(stack)
         cleanup.callback(stack.supervisor.hurry)  # the verdict is in by then: nobody has to end politely

@@ -54,6 +54,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.subscriptions.SubscriptionError": _itself,
     "worker.accounts.AccountError": _itself,
     "worker.redelivery.RedeliveryError": _itself,
+    "worker.rejections.RejectionError": _itself,
     "worker.vault.VaultError": _itself,
     "providers.errors.TargetForbidden": _itself,
     "cli.embedded.EmbeddedError": _itself,

@@ -15,7 +15,9 @@ import db.rejected
 from cli import session
 from cli.errors import Problem
 from cli.show import ago, console, event_tree, say, table
+from worker import rejections
 from worker.catalog import event_types, unknown
+from worker.enqueue import MESSAGE_KEY
 
 BODY_SHOWN = 2_000  # characters of a rejected body
 
@@ -41,7 +43,7 @@ def every(
 
 def _given_key(row: Any) -> str:
     """The producer's idempotency key; not the one made of its message or its cause."""
-    made = row.caused_by is not None or (row.idempotency_key or "").startswith("message:")
+    made = row.caused_by is not None or (row.idempotency_key or "").startswith(MESSAGE_KEY)
     return "" if made else row.idempotency_key or ""
 
 
@@ -104,6 +106,22 @@ def rejected(
     if not rows:
         raise Problem(f"There is no rejected event {id}: `mesh events rejected` lists those that are.")
     _show_rejected(rows[0])
+
+
+@app.command()
+def retry(id: UUID) -> None:
+    """Accept a rejected event after all, once what was wrong is mended (an unknown tenant, a new type)."""
+    with session.transaction() as connection:
+        event_id = rejections.retry(connection, id)
+    say(f"Accepted as event {event_id}: follow it with `mesh events show {event_id}`.")
+
+
+@app.command()
+def dismiss(id: UUID) -> None:
+    """Note that a rejected event needs nothing more."""
+    with session.transaction() as connection:
+        rejections.dismiss(connection, id)
+    say(f"Rejected event {id} is dismissed.")
 
 
 def _show_rejected(row: Any) -> None:

@@ -16,6 +16,7 @@ from cli.errors import Problem
 from cli.show import say, state, table
 from providers import PROVIDERS
 from providers.contract import Field
+from settings import current
 from worker import accounts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts of tenants at the providers.")
@@ -49,11 +50,18 @@ def connect(
     """Connect a tenant's account. A secret is best given by file or when asked: a command line is seen by others."""
     facts = PROVIDERS.get(provider)
     given = dict(_given(each) for each in field or ())
+    installed = current().provider_credentials(provider) if facts else {}
     if facts is not None and sys.stdin.isatty():
-        given |= _asked([each for each in facts.fields if each.name not in given])
+        given |= _asked([each for each in facts.fields if each.name not in given and each.name not in installed])
     with session.transaction() as connection:
         integration_id = accounts.connect(
-            connection, session.keys(), tenant_id=tenant, provider=provider, fields=given, name=name
+            connection,
+            session.keys(),
+            tenant_id=tenant,
+            provider=provider,
+            fields=given,
+            name=name,
+            installed=installed,
         )
     say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
 

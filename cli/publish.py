@@ -21,7 +21,7 @@ import db.rejected
 from cli import session
 from cli.errors import Problem
 from cli.show import say
-from worker.enqueue import EventRejected, accept, parse
+from worker.enqueue import MESSAGE_KEY, EventRejected, accept, parse
 
 LOOK_S = 3.0  # how long a person waits to see a worker take the event
 LOOK_EVERY_S = 0.05
@@ -91,7 +91,7 @@ def _over_redis(event: Mapping[str, Any]) -> None:
     message_id = send(str(event["type"]), str(event["tenant_id"]), event["data"], id=event["id"])
     say(f"Published {escape(str(event['type']))} over Redis, message {message_id}.")
     try:
-        event_id = _look(str(event["tenant_id"]), event["id"] or f"message:{message_id}:0", message_id)
+        event_id = _look(str(event["tenant_id"]), event["id"] or f"{MESSAGE_KEY}{message_id}:0", message_id)
     except DBAPIError:
         say("PostgreSQL does not answer: the event is accepted once it does.")
         return

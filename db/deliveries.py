@@ -14,11 +14,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from db.engine import Prepared, Rows, columns, count, run
+from db.targets import PROBE_AFTER
 
 _WAITING = "('pending', 'retrying', 'waiting')"
 _NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type")
-
-PROBE_AFTER = 5  # failures in a row after which a target is called once at a time until it answers again
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ with held as (
     join integrations i on i.id = d.integration_id
     left join webhooks h on h.id = d.webhook_id
     where d.id = any(%(ids)s::uuid[]) and d.state in {_WAITING} and d.due_at <= now()
-    for update of d skip locked
+    order by d.id for update of d
 ), judged as (
     select *, case webhook_state when 'gone' then 'cancelled' when 'unregistered' then 'cancelled'
                                  when 'disabled' then 'failed' end as ended
@@ -152,7 +151,10 @@ from judged j where d.id = j.id
 
 
 def shelve(connection: Connection, ids: Sequence[UUID]) -> int:
-    """Settle what a claim could not have: wait for a held target, park for a paused one, end for a closed one."""
+    """Settle what a claim could not have: wait for a held target, park for a paused one, end for a closed one.
+
+    Waits for rows that somebody has locked for a moment: what was only skipped over is due again soon.
+    """
     return count(connection, _SHELVE, ids=[str(delivery_id) for delivery_id in ids])
 
 
@@ -323,6 +325,17 @@ def expire_leases(connection: Connection, *, limit: int, max_lost: int) -> Rows:
         " from late where d.id = late.id returning d.id, d.provider, d.state",
         limit=limit,
         max_lost=max_lost,
+    )
+
+
+def lock_backlog(connection: Connection, provider: str) -> bool:
+    """Become the one who fills a provider's queue, until this transaction ends. False when somebody else is."""
+    return bool(
+        run(
+            connection,
+            "select pg_try_advisory_xact_lock(hashtext('mesh backlog'), hashtext(%(provider)s))",
+            provider=provider,
+        )[0][0]
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -52,6 +53,17 @@ def page(connection: Connection, *, limit: int = 50) -> Rows:
 def get(connection: Connection, rejected_id: UUID) -> Rows:
     """One rejection with its body, or nothing."""
     return run(connection, "select * from rejected_events where id = %(id)s", id=rejected_id)
+
+
+def lock(connection: Connection, rejected_id: UUID) -> Any | None:
+    """One rejection with its body, locked for this transaction, or None."""
+    rows = run(connection, "select * from rejected_events where id = %(id)s for update", id=rejected_id)
+    return rows[0] if rows else None
+
+
+def resolve(connection: Connection, rejected_id: UUID) -> None:
+    """A person has dealt with it."""
+    run(connection, "update rejected_events set resolved_at = now() where id = %(id)s", id=rejected_id)
 
 
 def count_open(connection: Connection) -> int:

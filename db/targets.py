@@ -12,6 +12,8 @@ from db.engine import run
 
 _TABLES = ("webhooks", "integrations")
 
+PROBE_AFTER = 5  # failures in a row after which a target is called once at a time until it answers again
+
 
 @dataclass(frozen=True, slots=True)
 class Strain:
@@ -23,7 +25,11 @@ class Strain:
 
 
 def strained(connection: Connection, table: str, strains: Mapping[UUID, Strain]) -> None:
-    """Count failures and set holds; a hold only grows. Rows are locked in id order."""
+    """Count failures and set holds; a hold only grows. Rows are locked in id order.
+
+    Calls that were in flight together tell one story: they make a target suspect (`PROBE_AFTER`), no more. From there
+    on each failed probe counts one, and what fails while the target is held anyway counts nothing.
+    """
     ordered = sorted(strains.items())
     run(
         connection,
@@ -35,12 +41,20 @@ def strained(connection: Connection, table: str, strains: Mapping[UUID, Strain])
             select t.id from {_known(table)} t join n on n.id = t.id order by t.id for update of t
         )
         update {_known(table)} t set
-            consecutive_failures = t.consecutive_failures + n.failures,
-            failing_since = case when t.consecutive_failures + n.failures > 0 then coalesce(t.failing_since, now()) end,
+            consecutive_failures = counted.failures,
+            failing_since = case when counted.failures > 0 then coalesce(t.failing_since, now()) end,
             held_until = case when n.hold_s > 0
                 then greatest(t.held_until, now() + n.hold_s * interval '1 second') else t.held_until end,
             hold_reason = case when n.hold_s > 0 then n.reason else t.hold_reason end
-        from n join locked on locked.id = n.id where t.id = n.id
+        from n join locked on locked.id = n.id
+        cross join lateral (
+            select case when n.failures = 0 or (o.held_until > now() and o.consecutive_failures >= {PROBE_AFTER})
+                        then o.consecutive_failures
+                        else least(o.consecutive_failures + n.failures,
+                                   greatest(o.consecutive_failures + 1, {PROBE_AFTER})) end as failures
+            from {_known(table)} o where o.id = n.id
+        ) counted
+        where t.id = n.id
         """,
         ids=[str(key) for key, _ in ordered],
         failures=[s.failures for _, s in ordered],

@@ -8,7 +8,7 @@ from uuid import UUID
 from db.engine import AWAY
 from worker.app import app
 from worker.deliver import deliver
-from worker.reconcile import reconcile, replay_step
+from worker.reconcile import reconcile, replay
 from worker.resources import resources
 
 
@@ -28,4 +28,4 @@ def reconcile_tick(**_future: Any) -> None:
 @app.task(name="deliveries.replay", throws=AWAY)
 def replay_tick(**_future: Any) -> None:
     """Step the oldest bulk redelivery."""
-    replay_step(resources().engine)
+    replay(resources().engine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -28,8 +28,12 @@ def connect(
     provider: str,
     fields: Mapping[str, str],
     name: str,
+    installed: Collection[str] = (),
 ) -> UUID:
-    """Connect a tenant's account. Raises AccountError for an unknown provider, tenant or field."""
+    """Connect a tenant's account. Raises AccountError for an unknown provider, tenant or field.
+
+    `installed` names the fields that the installation's own settings fill in where the account leaves them out.
+    """
     facts = PROVIDERS.get(provider)
     if facts is None:
         raise AccountError(f"There is no provider {provider!r}: there are {', '.join(sorted(PROVIDERS))}.")
@@ -39,7 +43,8 @@ def connect(
     for field_name in fields:
         if field_name not in known:
             raise AccountError(f"{facts.title} has no field {field_name!r}: it has {', '.join(known) or 'none'}.")
-    missing = [f.name for f in facts.fields if f.required and f.default is None and not fields.get(f.name)]
+    present = {*installed, *(f.name for f in facts.fields if fields.get(f.name) or f.default is not None)}
+    missing = [f.name for f in facts.fields if f.required and f.name not in present]
     if missing:
         raise AccountError(f"{facts.title} needs {' and '.join(missing)}.")
     values = {f.name: fields.get(f.name) or f.default for f in facts.fields}

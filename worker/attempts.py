@@ -27,7 +27,6 @@ from worker.outcomes import Claim, Ending, ending
 
 QUICK_TRIES = 3
 QUICK_BUDGET_S = 3.0
-LEASE_MARGIN_S = 15.0  # beyond the deadline: for the queue before the call, and the settling after it
 
 log = structlog.get_logger("mesh.attempt")
 
@@ -119,11 +118,6 @@ def act(claim: Claim, call: Call) -> Outcome:
         if found is not None:
             return found
     return action.run(call)
-
-
-def lease_s(deadline_s: float) -> float:
-    """How long a claim holds a delivery: longer than everything one try may take."""
-    return deadline_s + QUICK_BUDGET_S + LEASE_MARGIN_S
 
 
 def renewed(claim: Claim, row: Any) -> Claim:

@@ -33,13 +33,6 @@ class Dispatcher:
         except redis.RedisError:
             return None
 
-    def in_hand(self) -> int | None:
-        """How many messages workers hold unacknowledged; None when Redis does not answer."""
-        try:
-            return int(self._client.hlen(self._key_prefix + "unacked"))
-        except redis.RedisError:
-            return None
-
     def send(self, deliveries: Iterable[tuple[str, UUID]]) -> list[UUID]:
         """Send (provider, id) pairs. The ids that were not sent: their queue is full, or Redis is away."""
         by_provider: dict[str, list[UUID]] = {}

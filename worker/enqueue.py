@@ -29,6 +29,7 @@ from worker.routing import Account, Subscription, route
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_KEY_LENGTH = 255
+MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message; producers may not use it
 BACKLOG_CHANNEL = "mesh_events"  # NOTIFY on it wakes the reconciler
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")  # as table `tenants` has it
@@ -91,6 +92,8 @@ def _key(value: Any) -> str | None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or _UNSTORABLE.search(value):
         raise EventRejected(f"id, the idempotency key, must be a string of 1 to {MAX_KEY_LENGTH} characters.")
+    if value.startswith(MESSAGE_KEY):
+        raise EventRejected(f'id must not begin with "{MESSAGE_KEY}": such keys name events that came without one.')
     return value
 
 

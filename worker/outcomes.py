@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from db.deliveries import PROBE_AFTER, Settlement
-from db.targets import Strain
+from db.deliveries import Settlement
+from db.targets import PROBE_AFTER, Strain
 from model import AttemptState, DeliveryState, Done, Event, Outcome, Wait
 from providers.contract import Exchange, Provider, Repeat
 from providers.errors import (

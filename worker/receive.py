@@ -20,7 +20,7 @@ import db.rejected
 from db.engine import is_away
 from model import NewEvent
 from worker import faults
-from worker.enqueue import Accepted, EventRejected, parse, store, tenant_problems
+from worker.enqueue import MESSAGE_KEY, Accepted, EventRejected, parse, store, tenant_problems
 
 AWAY_PAUSE_S = 0.25
 
@@ -84,7 +84,7 @@ def _parse(arrival: Arrival) -> NewEvent | EventRejected:
     return (
         event
         if event.key
-        else NewEvent(event.tenant_id, event.type, event.data, f"message:{arrival.message_id}", event.occurred_at)
+        else NewEvent(event.tenant_id, event.type, event.data, MESSAGE_KEY + arrival.message_id, event.occurred_at)
     )
 
 

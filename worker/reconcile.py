@@ -9,6 +9,7 @@ the backlog              due deliveries fill each provider's short queue, tenant
 from __future__ import annotations
 
 import json
+import time
 from uuid import UUID
 
 import structlog
@@ -22,12 +23,13 @@ from model import Event
 from providers import PROVIDERS
 from worker.catalog import event_types, unknown
 from worker.dispatch import BATCH, QUEUE_LIMIT, Dispatcher
-from worker.enqueue import store_deliveries
+from worker.enqueue import store_deliveries, wake
 
 STEP = 500  # rows a transaction touches at most
 MAX_LOST = 5  # holders that may die with a delivery before it is a dead letter: it probably kills them
-SENT_AGE_S = 30.0  # after which a message that waits behind others is taken for lost
-IDLE_AGE_S = 3.0  # the same, when nothing waits and nobody holds anything: then it is certainly lost
+SENT_AGE_S = 10.0  # after which a message that waits behind others is taken for lost; a copy does no harm
+EMPTY_AGE_S = 3.0  # the same, when the queue is empty: a worker holds it, or it is lost
+REPLAY_S = 1.5  # of bulk redelivery in one tick, which comes every 2 s
 MAX_STEPS = 20  # of one kind in one run: a tick must end
 
 log = structlog.get_logger("mesh.reconcile")
@@ -97,10 +99,10 @@ def _problem(event: Event) -> str | None:
 
 def forget_lost_messages(engine: Engine, dispatcher: Dispatcher, provider: str) -> int:
     """Put back what was sent to one provider's queue and never claimed. How many."""
-    waiting, in_hand = dispatcher.waiting(provider), dispatcher.in_hand()
-    if waiting is None or in_hand is None:
+    waiting = dispatcher.waiting(provider)
+    if waiting is None:
         return 0
-    age_s = IDLE_AGE_S if waiting == 0 and in_hand == 0 else SENT_AGE_S
+    age_s = EMPTY_AGE_S if waiting == 0 else SENT_AGE_S
     with engine.begin() as connection:
         return db.deliveries.forget_dispatch(connection, provider, older_than_s=age_s, limit=STEP * MAX_STEPS)
 
@@ -114,12 +116,25 @@ def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> bool:
     if room <= 0:
         return True
     with engine.begin() as connection:
+        if not db.deliveries.lock_backlog(connection, provider):
+            return False  # another worker fills it right now
         ids = db.deliveries.take_backlog(connection, provider, limit=room, per_tenant=room)
     unsent = dispatcher.send((provider, delivery_id) for delivery_id in ids)
     if unsent:
         with engine.begin() as connection:
             db.deliveries.undo_dispatch(connection, unsent)
     return len(ids) == room
+
+
+def replay(engine: Engine) -> int:
+    """Step bulk redeliveries until all are finished or a tick's time is up. How many steps."""
+    until = time.monotonic() + REPLAY_S
+    steps = 0
+    while replay_step(engine) is not None:
+        steps += 1
+        if time.monotonic() > until:
+            break
+    return steps
 
 
 def replay_step(engine: Engine) -> UUID | None:
@@ -129,6 +144,7 @@ def replay_step(engine: Engine) -> UUID | None:
         if replay is None:
             return None
         replayed, cursor = db.deliveries.redeliver_step(connection, replay, limit=STEP)
+        wake(connection)
         db.replays.advance(connection, replay["id"], cursor=cursor, replayed=replayed)
         replay_id: UUID = replay["id"]
         return replay_id

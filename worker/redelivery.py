@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 import db.deliveries
 import db.replays
 import db.webhooks
-from db.engine import run
-from worker.enqueue import BACKLOG_CHANNEL
+from worker.enqueue import wake
 
 
 class RedeliveryError(ValueError):
@@ -33,7 +32,7 @@ def redeliver(connection: Connection, delivery_id: UUID) -> None:
         raise RedeliveryError(
             f"Delivery {delivery_id} is {delivery.state}: only one that failed or was cancelled can be tried again."
         )
-    run(connection, "select pg_notify(%(channel)s, '')", channel=BACKLOG_CHANNEL)
+    wake(connection)
 
 
 def redeliver_all(

@@ -25,7 +25,7 @@ from providers.http import HttpTransport
 from settings import ConfigurationError, Settings, current
 from worker import ids, vault
 from worker.app import app
-from worker.attempts import lease_s, renewed
+from worker.attempts import QUICK_BUDGET_S, renewed
 from worker.batching import GroupCommit
 from worker.calls import CallPool
 from worker.dispatch import Dispatcher
@@ -79,8 +79,9 @@ class Resources:
 
     @cached_property
     def lease_s(self) -> float:
-        """How long a claim holds a delivery: longer than the longest call."""
-        return lease_s(max(self.deadline_s(provider) for provider in PROVIDERS.values()))
+        """How long a claim holds a delivery: longer than everything one try may take."""
+        longest_s = max(self.deadline_s(provider) for provider in PROVIDERS.values())
+        return longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
 
     def reopen(self, claim: Claim, ended: Ending) -> Claim | None:
         """Close a failed try's row and open the next one's. None when the delivery has a newer holder."""

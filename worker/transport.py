@@ -88,6 +88,15 @@ class QoS(redis.QoS):
         """How many more messages of capped queues may be held."""
         return int(max(0, self.channel.cap - len(self._capped_tags)) if self.channel.cap else self.prefetch_count)
 
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Give back what was not done. With the connection gone for good, the visibility timeout does it."""
+        if getattr(self.channel.connection, "client", None) is None:
+            self._on_collect.cancel()
+            self._delivered.clear()
+            self._delivered.restored = True
+        else:
+            super().restore_unacked_once(stderr)
+
     def send_acks(self, *, only_late: bool = False) -> None:
         """Remove acknowledged messages on Redis. What cannot be removed is handed out again, which does no harm."""
         if not self._acked or (only_late and time.monotonic() - self._acked_since < ACK_DELAY_S):

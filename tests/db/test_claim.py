@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 import db.deliveries
-from db.deliveries import PROBE_AFTER, GiveBack
+from db.deliveries import GiveBack
+from db.targets import PROBE_AFTER
 from tests.db.claims import claim, expire, settle, settlement
 from tests.mesh import Mesh
 from worker import ids

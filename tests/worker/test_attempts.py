@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from model import Done, Outcome
+from providers import PROVIDERS
 from providers.contract import Call, Repeat
 from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError, RateLimited, Unavailable
 from providers.http import Answer, Headers, Request, webhook_request
+from tests.mesh import Mesh
 from tests.worker.claims import a_call, a_claim, a_provider, next_try
 from worker import attempts
-from worker.attempts import QUICK_BUDGET_S, QUICK_TRIES, attempt, lease_s
+from worker.attempts import QUICK_BUDGET_S, QUICK_TRIES, attempt
 from worker.outcomes import Claim, Ending
 
 
@@ -230,6 +232,6 @@ def test_what_is_safe_is_simply_repeated() -> None:
     assert len(transport.sent) == 1
 
 
-def test_a_lease_outlives_everything_one_try_may_take() -> None:
-    for deadline_s in (1, 30, 120):
-        assert lease_s(deadline_s) > deadline_s + QUICK_BUDGET_S
+def test_a_lease_outlives_everything_one_try_may_take(mesh: Mesh) -> None:
+    for provider in PROVIDERS.values():
+        assert mesh.resources.lease_s > mesh.resources.deadline_s(provider) + QUICK_BUDGET_S

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from db.deliveries import PROBE_AFTER
+from db.targets import PROBE_AFTER
 from model import Done, Outcome, Wait
 from providers import errors
 from providers.contract import Exchange, Repeat

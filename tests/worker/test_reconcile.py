@@ -127,7 +127,7 @@ def test_what_waits_behind_others_is_not_taken_for_lost_so_soon(mesh: Mesh) -> N
     mesh.hook()
     accepted(mesh, 3)
     mesh.reconcile()
-    mesh.sql("update deliveries set dispatched_at = now() - interval '10 seconds'")
+    mesh.sql("update deliveries set dispatched_at = now() - interval '5 seconds'")
     mesh.reconcile()
     assert len(sent(mesh)) == 3
     mesh.sql("update deliveries set dispatched_at = now() - interval '31 seconds'")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db.deliveries import PROBE_AFTER
+from db.targets import PROBE_AFTER
 from tests.mesh import Mesh
 from worker import accounts, upkeep
 from worker.outcomes import CIRCUIT_HOLD_S
