@@ -19,6 +19,7 @@ from celery.worker.request import Request
 import db.rejected
 from db.engine import is_away
 from worker import ids, transport
+from worker.outcomes import clean
 from worker.resources import resources
 
 log = structlog.get_logger("mesh.consumer")
@@ -29,7 +30,7 @@ def keep(reason: str, body: bytes, message_id: str | None) -> bool:
     rejected_id = uuid5(NAMESPACE_OID, message_id) if message_id else ids.new()
     try:
         with resources().engine.begin() as connection:
-            db.rejected.insert(connection, rejected_id=rejected_id, door="redis", reason=reason, body=body)
+            db.rejected.insert(connection, rejected_id=rejected_id, door="redis", reason=clean(reason), body=body)
     except Exception as error:
         if not is_away(error):
             raise
@@ -97,13 +98,8 @@ def checked(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
 
 def _is_call(payload: Any) -> bool:
     if isinstance(payload, dict):  # protocol 1
-        return isinstance(payload.get("args", []), list) and isinstance(payload.get("kwargs", {}), dict)
-    return (
-        isinstance(payload, list)
-        and len(payload) == 3
-        and isinstance(payload[0], list)
-        and isinstance(payload[1], dict)
-    )
+        return isinstance(payload.get("args"), list) and isinstance(payload.get("kwargs", {}), dict)
+    return isinstance(payload, list) and [type(part) for part in payload] == [list, dict, dict]
 
 
 class QuietRequest(Request):

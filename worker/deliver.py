@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,12 +17,12 @@ from db.deliveries import GiveBack
 from db.engine import is_away
 from model import Event
 from providers import PROVIDERS
-from providers.contract import Call, Provider, Rate
+from providers.contract import Call, Rate
 from worker import faults, ids
 from worker.attempts import attempt
 from worker.media import MediaFolder
 from worker.outcomes import Claim
-from worker.resources import Resources
+from worker.resources import Installed, Resources
 from worker.vault import Vault, VaultError
 
 SLOT_WAIT_S = 20.0  # a Celery thread waits this long for a free call slot before it gives its ids back
@@ -139,34 +139,33 @@ def run(claim: Claim, resources: Resources) -> None:
 
 def prepare(claim: Claim, resources: Resources) -> Call:
     """Everything the adapter may use for one call."""
-    provider = claim.provider
+    installed = resources.installed[claim.provider.name]
     return Call(
-        provider=provider,
+        provider=claim.provider,
         event=claim.event,
         delivery_id=claim.delivery_id,
         integration_id=claim.integration_id,
         attempt_number=claim.attempt_number,
-        base_url=resources.settings.provider_base_url(provider.name) or provider.base_url,
+        base_url=installed.base_url,
         config=claim.config,
-        secrets=account_secrets(claim, provider, resources),
+        secrets=account_secrets(claim, installed, resources.vault),
         progress=claim.progress,
         first_attempt_at=claim.first_attempt_at,
         now=datetime.now(UTC),
-        deadline_s=resources.deadline_s(provider),
+        deadline_s=installed.deadline_s,
         transport=resources.transport,
-        media=MediaFolder(resources.settings.media_url, claim.event.tenant_id),
+        media=MediaFolder(resources.media_url, claim.event.tenant_id),
         target_url=_target_url(claim, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
     )
 
 
-def account_secrets(claim: Claim, provider: Provider, resources: Resources) -> dict[str, str]:
+def account_secrets(claim: Claim, installed: Installed, vault: Vault) -> Mapping[str, str]:
     """The account's own credentials over the installation's."""
-    secrets = resources.settings.provider_credentials(provider.name)
-    if claim.secrets_sealed:
-        place = f"integrations.secrets_sealed:{claim.integration_id}"
-        secrets.update(json.loads(resources.vault.open(claim.secrets_sealed, place)))
-    return secrets
+    if not claim.secrets_sealed:
+        return installed.credentials
+    own = json.loads(vault.open(claim.secrets_sealed, f"integrations.secrets_sealed:{claim.integration_id}"))
+    return {**installed.credentials, **own}
 
 
 def _target_url(claim: Claim, vault: Vault) -> str:

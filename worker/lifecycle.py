@@ -9,12 +9,16 @@ from typing import Any
 import structlog
 from celery import signals
 
-from settings import current
+from settings import ConfigurationError, current
 from worker import consumer, faults
 from worker.listener import Listener
 from worker.resources import close, resources
 
 _listeners: list[Listener] = []
+
+# How long one thread may keep the others from running. An event passes half a dozen threads on its way, and Python's
+# own 5 ms would be waited for at each of them while another thread computes.
+SWITCH_S = 0.0005
 
 # Two INFO lines a message would nearly double Celery's own cost.
 _QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3")
@@ -48,9 +52,14 @@ def _logging(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
+    sys.setswitchinterval(SWITCH_S)
     faults.arm()
     consumer.install()
-    resources()
+    try:
+        resources()
+    except ConfigurationError as error:
+        # Celery logs what a signal's handler raises and goes on: every message would fail, and be gone.
+        raise SystemExit(f"Error: {error.message}") from None
 
 
 @signals.worker_ready.connect

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +41,24 @@ ACCEPT_BATCH = 100
 CLOSE_S = 10.0  # for what waits to be settled when a worker ends
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What this installation's settings say of one provider."""
+
+    base_url: str
+    deadline_s: float  # of one whole exchange
+    credentials: Mapping[str, str] = field(repr=False)  # where an account brings none of its own
+
+
+def installed(settings: Settings, provider: Provider) -> Installed:
+    """The settings of one provider, over the provider's own facts."""
+    return Installed(
+        base_url=settings.provider_base_url(provider.name) or provider.base_url,
+        deadline_s=settings.mesh_call_deadline_s or provider.deadline_s,
+        credentials=settings.provider_credentials(provider.name),
+    )
+
+
 @dataclass
 class Resources:
     """One process's share. Built once, at first use."""
@@ -56,6 +73,11 @@ class Resources:
     worker: str
 
     def __post_init__(self) -> None:
+        self.installed = {name: installed(self.settings, provider) for name, provider in PROVIDERS.items()}
+        self.media_url = self.settings.media_url
+        longest_s = max(each.deadline_s for each in self.installed.values())
+        # How long a claim holds a delivery: longer than everything one try may take.
+        self.lease_s = longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
         self.calls = CallPool(self.settings.mesh_calls_in_flight)
         self.settler: GroupCommit[Ending, bool] = GroupCommit(
             "settle", lambda batch: settle(self.engine, self.dispatch, batch), limit=SETTLE_BATCH
@@ -72,16 +94,6 @@ class Resources:
             with self.engine.begin() as connection:
                 db.deliveries.undo_dispatch(connection, unsent)
                 wake(connection)
-
-    def deadline_s(self, provider: Provider) -> float:
-        """One call's deadline: the setting, or else the provider's own."""
-        return self.settings.mesh_call_deadline_s or provider.deadline_s
-
-    @cached_property
-    def lease_s(self) -> float:
-        """How long a claim holds a delivery: longer than everything one try may take."""
-        longest_s = max(self.deadline_s(provider) for provider in PROVIDERS.values())
-        return longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
 
     def reopen(self, claim: Claim, ended: Ending) -> Claim | None:
         """Close a failed try's row and open the next one's. None when the delivery has a newer holder."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +17,7 @@ import redis
 from sandbox.process import Sandbox
 from tests.mesh import Mesh, eventually
 from tests.servers import Servers
-from tests.tasks.workers import Shop, Worker, event, running_worker
+from tests.tasks.workers import Shop, Worker, environment, event, running_worker
 
 CALLS = 5
 
@@ -84,7 +86,7 @@ def test_killed_its_calls_are_lost_and_made_again(mesh: Mesh, shop: Shop, worker
 def test_killed_with_messages_in_its_hands_they_come_back(
     servers: Servers, mesh: Mesh, shop: Shop, worker: Worker, tmp_path: Path
 ) -> None:
-    """It took a message off the queue and died before the event was stored: the message is recorded as unacknowledged."""
+    """It took messages off the queue and died before their events were stored."""
     with mesh.engine.begin() as connection:
         connection.exec_driver_sql("lock table events in exclusive mode", {})  # nothing can be stored
         for number in range(3):
@@ -95,6 +97,7 @@ def test_killed_with_messages_in_its_hands_they_come_back(
     assert mesh.count("events") == 0
     index = f"{servers.key_prefix}unacked_index"
     for tag in shop.redis.zrange(index, 0, -1):
+        assert isinstance(tag, bytes)
         shop.redis.zadd(index, {tag: 0})  # the visibility timeout is over
     home = tmp_path / "second"
     home.mkdir()
@@ -140,11 +143,6 @@ def test_cut_off_from_postgres_it_settles_what_it_called(mesh: Mesh, shop: Shop,
 
 
 def test_without_its_settings_a_worker_says_so_in_a_sentence(servers: Servers, mesh: Mesh, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from tests.tasks.workers import environment
-
     for name, sentence in (("MESH_ENCRYPTION_KEYS", "MESH_ENCRYPTION_KEYS is not set"), ("REDIS_URL", "REDIS_URL")):
         env = environment(servers, mesh.sandbox, tmp_path)
         del env[name]

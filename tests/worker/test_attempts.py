@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from model import Done, Outcome
-from providers import PROVIDERS
 from providers.contract import Call, Repeat
 from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError, RateLimited, Unavailable
 from providers.http import Answer, Headers, Request, webhook_request
@@ -233,5 +232,5 @@ def test_what_is_safe_is_simply_repeated() -> None:
 
 
 def test_a_lease_outlives_everything_one_try_may_take(mesh: Mesh) -> None:
-    for provider in PROVIDERS.values():
-        assert mesh.resources.lease_s > mesh.resources.deadline_s(provider) + QUICK_BUDGET_S
+    for provider in mesh.resources.installed.values():
+        assert mesh.resources.lease_s > provider.deadline_s + QUICK_BUDGET_S
