@@ -119,16 +119,17 @@ def disable(id: UUID) -> None:
 
 @app.command()
 def unregister(id: UUID) -> None:
-    """End a subscription: what waits for it is cancelled. A Zapier hook's Zap is told."""
+    """End a subscription: what waits for it is cancelled. A Zap behind it is told."""
     with session.transaction() as connection:
         webhook = _webhook(connection, id)
+        account = db.integrations.get(connection, webhook.integration_id)
         session.subscriptions().unregister(connection, id)
     transport = HttpTransport(policy=session.policy())
     try:
-        told = webhook_calls.say_farewell(webhook_calls.target_url(webhook, session.keys()), transport)
+        told = account is not None and webhook_calls.say_farewell(webhook, account.provider, session.keys(), transport)
     finally:
         transport.close()
-    say(f"Webhook {id} is unregistered{', and Zapier was told' if told else ''}.")
+    say(f"Webhook {id} is unregistered{', and the platform behind it was told' if told else ''}.")
 
 
 @app.command()

@@ -136,9 +136,10 @@ def failing_longer_than(connection: Connection, days: float, *, limit: int) -> R
     """Active subscriptions that have only failed for this long."""
     return run(
         connection,
-        "select id, tenant_id, user_id, event_type, url_hint, url_sealed, failing_since from webhooks"
-        " where state = 'active' and failing_since < now() - %(days)s * interval '1 day'"
-        " order by failing_since limit %(limit)s for update skip locked",
+        "select w.id, w.tenant_id, w.url_sealed, w.failing_since, i.provider from webhooks w"
+        " join integrations i on i.id = w.integration_id"
+        " where w.state = 'active' and w.failing_since < now() - %(days)s * interval '1 day'"
+        " order by w.failing_since limit %(limit)s for update of w skip locked",
         days=days,
         limit=limit,
     )

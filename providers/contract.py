@@ -77,6 +77,7 @@ class Provider:
     rate: Rate | None = None  # of one integration
     deadline_s: float = 30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
     publishes: tuple[str, ...] = ()  # event types that its outcomes publish
+    farewell: Callable[[Transport, str], bool] | None = None  # tells who is behind a webhook's URL that it ends
 
     def action(self, event_type: str) -> Action | None:
         """The action for an event type, if the provider has one."""

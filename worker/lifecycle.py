@@ -16,10 +16,6 @@ from worker.resources import close, resources
 
 _listeners: list[Listener] = []
 
-# How long one thread may keep the others from running. An event passes half a dozen threads on its way, and Python's
-# own 5 ms would be waited for at each of them while another thread computes.
-SWITCH_S = 0.0005
-
 # Two INFO lines a message would nearly double Celery's own cost.
 _QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3")
 
@@ -52,7 +48,6 @@ def _logging(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
-    sys.setswitchinterval(SWITCH_S)
     faults.arm()
     consumer.install()
     try:

@@ -10,9 +10,10 @@ import db.webhooks
 from worker.enqueue import accept
 from worker.resources import Resources
 from worker.settle import webhook_notice
+from worker.webhook_calls import say_farewell
 
 FAILING_DAYS = 3.0  # after which a webhook that never answered well is disabled
-STEP = 100
+STEP = 20  # a tick; each may be told within seconds
 
 log = structlog.get_logger("mesh.upkeep")
 
@@ -24,7 +25,7 @@ def ensure_log_partitions(engine: Engine) -> None:
 
 
 def disable_failing_webhooks(resources: Resources) -> int:
-    """Disable what has only failed for days, and tell who subscribed to hear of it. How many."""
+    """Disable what has only failed for days, and tell who subscribed to hear of it, and whom it led to. How many."""
     with resources.engine.begin() as connection:
         failing = db.webhooks.failing_longer_than(connection, FAILING_DAYS, limit=STEP)
         for row in failing:
@@ -32,4 +33,6 @@ def disable_failing_webhooks(resources: Resources) -> int:
             db.webhooks.set_state(connection, [row.id], "disabled", reason)
             accept(connection, [webhook_notice(row.tenant_id, row.id, reason)])
             log.warning("webhook_disabled", webhook_id=str(row.id), reason=reason)
+    for row in failing:
+        say_farewell(row, row.provider, resources.vault, resources.transport)
     return len(failing)

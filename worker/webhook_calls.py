@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from model import Event
 from providers import PROVIDERS
 from providers.contract import Call, Exchange
 from providers.errors import ProviderError
 from providers.http import Transport
-from providers.zapier import reverse_unsubscribe
 from worker import ids
 from worker.catalog import event_types
 from worker.media import MediaFolder
@@ -22,9 +19,6 @@ from worker.vault import Vault
 
 TEST_DEADLINE_S = 10.0  # a person waits
 ANY_TYPE = "campaign.created"  # what a webhook for all types gets as its test
-
-# Whom to tell, by the host of the hook, that it gets no more events. Best effort.
-FAREWELLS: Mapping[str, Callable[[Transport, str], None]] = {"hooks.zapier.com": reverse_unsubscribe}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +84,7 @@ def _signing(webhook: Any, vault: Vault, now: datetime) -> tuple[str, ...]:
     return tuple(vault.open(each["sealed"], f"webhooks.secrets:{webhook.id}") for each in live)
 
 
-def say_farewell(url: str, transport: Transport) -> bool:
-    """Tell the platform behind a hook that it gets no more events. Whether there was somebody to tell."""
-    tell = FAREWELLS.get(urlsplit(url).hostname or "")
-    if tell is None:
-        return False
-    tell(transport, url)
-    return True
+def say_farewell(webhook: Any, provider: str, vault: Vault, transport: Transport) -> bool:
+    """Tell the platform behind a webhook that it gets no more events. Whether there was somebody to tell."""
+    farewell = PROVIDERS[provider].farewell
+    return farewell is not None and farewell(transport, target_url(webhook, vault))

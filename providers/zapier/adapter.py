@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from model import Done
@@ -22,6 +23,7 @@ from providers.messages import compact_json
 from providers.signatures import sign
 
 USER_AGENT = "AgentMesh/1 (webhooks)"
+HOOK_HOSTS = {"hooks.zapier.com"}
 TRACKING = ("id", "request_id", "attempt")  # what Zapier's answer says of the accepted event
 UNASKED_WAIT_S = 60.0  # after a 429 without Retry-After: Zapier documents none
 
@@ -79,10 +81,13 @@ def unsubscribe_request(url: str) -> Request:
     return webhook_request("DELETE", url, {"User-Agent": USER_AGENT}, b"")
 
 
-def reverse_unsubscribe(transport: Transport, url: str, deadline_s: float = 10.0) -> None:
-    """Tell Zapier that a REST hook gets no more events. Best effort: whatever comes back is ignored."""
+def reverse_unsubscribe(transport: Transport, url: str, deadline_s: float = 10.0) -> bool:
+    """Tell Zapier that a hook gets no more events; False for somebody else's URL. Best effort: no answer is awaited."""
+    if urlsplit(url).hostname not in HOOK_HOSTS:
+        return False
     with contextlib.suppress(ProviderError):
         transport.send(unsubscribe_request(url), deadline_s)
+    return True
 
 
 # The URL is the only credential, so no status asks anybody to reconnect an account: what is refused, is
@@ -112,4 +117,5 @@ PROVIDER = Provider(
     by_webhook=True,
     host_rates={"hooks.zapier.com": Rate(20, 1.0)},  # Zapier answers 429 from 30/s of one hook on
     deadline_s=30.0,
+    farewell=reverse_unsubscribe,
 )

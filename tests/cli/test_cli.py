@@ -22,10 +22,11 @@ from cli.embedded import free_port
 from cli.errors import sentence
 from cli.main import COMMANDS, app
 from cli.times import duration, since
+from providers.zapier import adapter as zapier_adapter
 from sandbox.process import Sandbox
 from tests.conftest import KEYS, empty
 from tests.servers import Servers
-from worker import vault, webhook_calls
+from worker import vault
 
 ROOT = Path(__file__).resolve().parents[2]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -338,15 +339,16 @@ def test_a_test_says_what_a_broken_receiver_answered(mesh: Mesh, sandbox: Sandbo
 def test_unregistering_a_zapier_hook_tells_zapier(
     mesh: Mesh, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setitem(
-        webhook_calls.FAREWELLS,
-        "127.0.0.1",
-        lambda transport, url: told.append(url),
-    )
-    hook = id_in(register(mesh, sandbox, "/hooks/standard/1/abc").stdout)
-    assert "Zapier was told" in mesh("webhooks", "unregister", hook).stdout
-    assert told == [f"{sandbox.url}/hooks/standard/1/abc"]
+    hook = id_in(register(mesh, sandbox, "/hooks/standard/1/told").stdout)
+    monkeypatch.setattr(zapier_adapter, "HOOK_HOSTS", {"127.0.0.1"})
+    assert "was told" in mesh("webhooks", "unregister", hook).stdout
+    assert [r["method"] for r in sandbox.control.received(path="/hooks/standard/1/told")] == ["DELETE"]
+
+
+def test_unregistering_any_other_hook_calls_nobody(mesh: Mesh, sandbox: Sandbox) -> None:
+    hook = id_in(register(mesh, sandbox, "/hooks/standard/1/untold").stdout)
+    assert "was told" not in mesh("webhooks", "unregister", hook).stdout
+    assert not sandbox.control.received(path="/hooks/standard/1/untold")
 
 
 def test_an_integration(mesh: Mesh, tmp_path: Path) -> None:

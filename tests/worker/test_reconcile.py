@@ -40,6 +40,10 @@ def by_sql(mesh: Mesh, **data: Any) -> UUID:
     return found
 
 
+def sent_ago(mesh: Mesh, seconds: float) -> None:
+    mesh.sql("update deliveries set dispatched_at = now() - %(s)s * interval '1 second'", s=seconds)
+
+
 def test_what_was_committed_and_never_sent_is_sent(mesh: Mesh) -> None:
     mesh.hook()
     accepted(mesh, 3)
@@ -116,7 +120,7 @@ def test_after_redis_was_wiped_everything_is_sent_again(mesh: Mesh) -> None:
     mesh.redis.delete(*mesh.redis.keys(f"{mesh.settings.mesh_key_prefix}*"))
     mesh.reconcile()
     assert sent(mesh) == [], "their messages may still be on their way"
-    mesh.sql("update deliveries set dispatched_at = now() - interval '4 seconds'")
+    sent_ago(mesh, reconcile.EMPTY_AGE_S + 1)
     mesh.reconcile()
     assert len(sent(mesh)) == 3
     mesh.drain()
@@ -127,10 +131,10 @@ def test_what_waits_behind_others_is_not_taken_for_lost_so_soon(mesh: Mesh) -> N
     mesh.hook()
     accepted(mesh, 3)
     mesh.reconcile()
-    mesh.sql("update deliveries set dispatched_at = now() - interval '5 seconds'")
+    sent_ago(mesh, reconcile.SENT_AGE_S - 1)
     mesh.reconcile()
     assert len(sent(mesh)) == 3
-    mesh.sql("update deliveries set dispatched_at = now() - interval '31 seconds'")
+    sent_ago(mesh, reconcile.SENT_AGE_S + 1)
     mesh.reconcile()
     assert len(sent(mesh)) == 6, "late is better than never; a claim takes each once"
     mesh.deliver(*sent(mesh))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 import worker.deliver
+from settings import Settings
 from tests.mesh import Mesh, eventually
 from worker.calls import CallPool
 
@@ -15,13 +15,18 @@ PATIENCE_S = 10
 
 
 @pytest.fixture
-def hanging(mesh: Mesh) -> Iterator[Mesh]:
+def mesh_settings(mesh_settings: Settings) -> Settings:
+    """The end of a test waits for what hangs."""
+    return mesh_settings.model_copy(update={"mesh_call_deadline_s": 3})
+
+
+@pytest.fixture
+def hanging(mesh: Mesh) -> Mesh:
     """A mesh with one endpoint that hangs and one that answers."""
     mesh.sandbox.control.add_rule("/receive/hang", {"hang": True})
     mesh.hook("/receive/hang", tenant="slow")
     mesh.hook("/receive/x", tenant="quick")
-    yield mesh
-    mesh.sandbox.control.reset()
+    return mesh
 
 
 def in_flight(mesh: Mesh) -> int:
@@ -37,7 +42,6 @@ def test_others_go_on_beside_it(hanging: Mesh) -> None:
     assert {hanging.delivery(each).state for each in quick} == {"succeeded"}
     assert {hanging.delivery(each).state for each in stuck} == {"running"}
     assert in_flight(hanging) == 5
-    hanging.sandbox.control.reset()
 
 
 def test_a_batch_larger_than_the_free_slots_is_claimed_as_they_come_free(mesh: Mesh) -> None:
@@ -59,7 +63,6 @@ def test_without_a_free_slot_ids_go_back_and_wait_in_postgres(hanging: Mesh, mon
     worker.deliver.deliver([late], hanging.resources)
     row = hanging.delivery(late)
     assert (row.state, row.dispatched_at, row.attempt_count) == ("pending", None, 0)
-    hanging.sandbox.control.reset()
 
 
 def test_slots_are_given_back_when_the_claim_fails(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +119,11 @@ def test_the_end_of_a_mesh_waits_for_what_is_in_flight_and_settles_it(mesh: Mesh
     assert mesh.delivery(delivery_id).state == "succeeded"
 
 
-def test_the_deadline_ends_a_hanging_call(hanging: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(hanging.resources), "deadline_s", lambda self, provider: 0.2)
-    delivery_id = hanging.signup(tenant="slow")
-    hanging.deliver(delivery_id)
-    row = hanging.delivery(delivery_id)
+def test_the_deadline_ends_a_hanging_call(hanging: Mesh) -> None:
+    hasty = Mesh(hanging.settings.model_copy(update={"mesh_call_deadline_s": 0.2}), hanging.sandbox)
+    delivery_id = hasty.signup(tenant="slow")
+    hasty.deliver(delivery_id)
+    row = hasty.delivery(delivery_id)
     assert (row.state, row.unknown_since is not None) == ("retrying", True)
-    assert [a.state for a in hanging.attempts(delivery_id)] == ["lost"]
+    assert [a.state for a in hasty.attempts(delivery_id)] == ["lost"]
+    hasty.close()

@@ -58,8 +58,8 @@ def test_after_it_was_unregistered_it_is_a_new_one(mesh: Mesh) -> None:
         ({"tenant_id": "nobody"}, SubscriptionError, 'Tenant "nobody" is not known'),
         ({"url": "http://example.com/x"}, TargetForbidden, "must start with https"),
         ({"url": "https://10.0.0.1/x"}, TargetForbidden, "host name"),
-        ({"url": "ftp://127.0.0.1/x"}, TargetForbidden, ""),
-        ({"url": ""}, TargetForbidden, ""),
+        ({"url": "ftp://127.0.0.1/x"}, TargetForbidden, "http"),
+        ({"url": ""}, TargetForbidden, "URL"),
     ],
 )
 def test_what_is_refused(mesh: Mesh, arguments: Mapping[str, Any], error: type[Exception], sentence: str) -> None:

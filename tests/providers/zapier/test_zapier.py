@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -20,7 +21,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.signatures import new_secret
-from providers.zapier import PROVIDER, reverse_unsubscribe
+from providers.zapier import PROVIDER, adapter, reverse_unsubscribe
 from providers.zapier.adapter import send_hook
 from tests.providers.doubles import NOW, OK, Scripted, a_call, always, answer, serving, transport
 
@@ -128,9 +129,12 @@ def test_the_row_of_an_attempt_shows_no_address() -> None:
     assert "abc123def456" not in call.exchange.excerpt
 
 
-def test_an_unsubscribe_pauses_the_zap_and_never_fails() -> None:
+def test_an_unsubscribe_pauses_the_zap_and_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(always(OK)) as server, transport() as http:
-        reverse_unsubscribe(http, server.url)
+        assert not reverse_unsubscribe(http, server.url), "it is not Zapier's"
+        monkeypatch.setattr(adapter, "HOOK_HOSTS", {urlsplit(server.url).hostname, urlsplit(URL).hostname})
+        assert reverse_unsubscribe(http, server.url)
+    assert len(server.requests) == 1
     assert server.requests[0].startswith(b"DELETE /hooks/catch/123456/s3cretpath/ HTTP/1.1\r\n")
     reverse_unsubscribe(Scripted(OutcomeUnknown()), URL)
     reverse_unsubscribe(Scripted(answer(500)), URL)
