@@ -15,6 +15,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker import strategy
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request
+from kombu.exceptions import DecodeError
 
 import db.rejected
 from db.engine import is_away
@@ -88,7 +89,10 @@ def checked(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     handle: Callable[..., Any] = strategy.default(task, app, consumer, **options)
 
     def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **extra: Any) -> Any:
-        payload = message.payload  # raises DecodeError or ContentDisallowed, which the consumer handles
+        try:
+            payload = message.payload  # raises DecodeError or ContentDisallowed, which the consumer handles
+        except RecursionError:
+            raise DecodeError("it is nested too deeply") from None
         if not _is_call(payload):
             raise InvalidTaskError("the body must be [args, kwargs, options]")
         return handle(message, body, ack, reject, callbacks, **extra)

@@ -1,7 +1,8 @@
 -- Take messages off queues and record them as unacknowledged, in one step.
 -- KEYS: unacked hash, unacked index, then the queues in order. ARGV: now (s), how many at most, how many of capped queues
 -- at most, then 1 for each capped queue and 0 for the others.
--- Answers (queue number, item) pairs, the queues taking turns. An item that is no message is answered, not recorded.
+-- Answers {queue number, 1 if it was recorded, item} each, the queues taking turns. An item that is no message is not
+-- recorded.
 local now, room, capped_room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local taken, empty = {}, {}
 local left = #KEYS - 2
@@ -24,9 +25,10 @@ while room > 0 and left > 0 do
           redis.call('HSET', KEYS[1], tag, '[' .. item .. ',' .. cjson.encode(info['exchange']) .. ','
                      .. cjson.encode(info['routing_key']) .. ']')
           redis.call('ZADD', KEYS[2], now, tag)
+          taken[#taken + 1] = {place - 2, 1, item}
+        else
+          taken[#taken + 1] = {place - 2, 0, item}
         end
-        taken[#taken + 1] = tostring(place - 2)
-        taken[#taken + 1] = item
         room = room - 1
         if capped then capped_room = capped_room - 1 end
       end

@@ -15,16 +15,17 @@ The wire format and the keys are unchanged: producers, Flower and workers on the
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import kombu.transport
 import redis as redis_py
 from kombu.transport import redis, virtual
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 ACKS_TOGETHER = 32
@@ -102,6 +103,10 @@ class QoS(redis.QoS):
         if not self._acked or (only_late and time.monotonic() - self._acked_since < ACK_DELAY_S):
             return
         tags, self._acked = self._acked, []
+        self.forget(tags)
+
+    def forget(self, tags: list[str]) -> None:
+        """Remove messages from those that are unacknowledged, on Redis."""
         with self.pipe_or_acquire() as pipe:
             pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
 
@@ -140,18 +145,28 @@ class Channel(redis.Channel):
         finally:
             self._queue_cycle.update(every)
 
-    def _brpop_read(self, **options: Any) -> Any:
+    def _brpop_read(self, **options: Any) -> bool:
+        """Read what the blocking pop brought, and take what else waits."""
         try:
-            taken = super()._brpop_read(**options)
-        except json.JSONDecodeError as error:
-            _report(error.doc.encode("utf-8", "surrogatepass"), f"it is not JSON: {error.msg}")
-            taken = True
-        except UnicodeDecodeError as error:
-            _report(bytes(error.object), "it is not UTF-8")
-            taken = True
+            reply = self._brpop_reply(options)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if not reply:
+            raise Empty
+        queue = bytes_to_str(reply[0]).rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        self._hand_out(queue, reply[1], recorded=False)
         if not self._closing:
             self._take_more()
-        return taken
+        return True
+
+    def _brpop_reply(self, options: Any) -> Any:
+        try:
+            return self.client.parse_response(self.client.connection, "BRPOP", **options)
+        except self.connection_errors:
+            self.client.connection.disconnect()  # so that the next turn connects anew
+            raise
 
     def _take_more(self) -> None:
         """Take what else waits, as far as there is room, recorded as unacknowledged in the same step."""
@@ -165,16 +180,23 @@ class Channel(redis.Channel):
         with self.conn_or_acquire() as client:
             script = redis_py.Redis(connection_pool=client.connection_pool).register_script(_TAKE)
             taken = script(keys=keys, args=[time.time(), room, self.qos.capped_room, *capped])
-        for place, item in zip(taken[::2], taken[1::2], strict=True):
-            self._hand_out(queues[int(place) - 1], item)
+        for place, recorded, item in taken:
+            self._hand_out(queues[int(place) - 1], item, recorded=bool(recorded))
 
-    def _hand_out(self, queue: str, item: bytes) -> None:
+    def _hand_out(self, queue: str, item: bytes, *, recorded: bool) -> None:
+        """Give one item to whoever consumes its queue; keep one that cannot be read."""
         try:
             message = loads(item.decode())
-        except ValueError as error:
-            _report(item, f"it is not JSON: {str(error)[:100]}")
+        except (ValueError, RecursionError) as error:
+            _report(item, f"it is not JSON that can be read: {str(error)[:100]}")
             return
-        if _problem(message) is None:
+        problem = _problem(message)
+        if problem:
+            _report(item, problem)
+            if recorded:
+                self.qos.forget([message["properties"]["delivery_tag"]])
+            return
+        if recorded:
             self.qos.recorded.add(message["properties"]["delivery_tag"])
         self.connection._deliver(message, queue)
 
@@ -191,13 +213,6 @@ class Transport(redis.Transport):
     """The Redis transport with our channel."""
 
     Channel = Channel
-
-    def _deliver(self, message: Any, queue: str) -> None:
-        problem = _problem(message)
-        if problem:
-            _report(json.dumps(message).encode(), problem)
-        else:
-            super()._deliver(message, queue)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Join a worker's loop: each turn sends the acknowledgements that have waited."""

@@ -233,12 +233,7 @@ MALFORMED: dict[str, tuple[Callable[[Shop], bytes], str]] = {
 }
 
 
-KNOWN = pytest.mark.xfail(strict=True, reason="worker/transport.py lets RecursionError end the worker")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=KNOWN if name == "deeper than any JSON" else ()) for name in MALFORMED]
-)
+@pytest.mark.parametrize("name", MALFORMED)
 def test_what_cannot_be_used_is_kept_and_the_worker_goes_on(shop: Shop, mesh: Mesh, worker: Worker, name: str) -> None:
     make, reason = MALFORMED[name]
     shop.push(make(shop))

@@ -29,10 +29,13 @@ API_KEY = "sk_PLANTEDkey0123456789abcdef"
 @pytest.fixture
 def logged() -> Iterator[LogCapture]:
     """Every log entry, with its values."""
-    capture, before = LogCapture(), structlog.get_config()["processors"]
-    structlog.configure(processors=[structlog.processors.format_exc_info, capture])
+    capture, before = LogCapture(), structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, capture],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
     yield capture
-    structlog.configure(processors=before)
+    structlog.configure(**before)
 
 
 def echoing(mesh: Mesh) -> None:
