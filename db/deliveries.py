@@ -131,8 +131,9 @@ with held as (
     where d.id = any(%(ids)s::uuid[]) and d.state in {_WAITING} and d.due_at <= now()
     order by d.id for update of d
 ), judged as (
-    select *, case webhook_state when 'gone' then 'cancelled' when 'unregistered' then 'cancelled'
-                                 when 'disabled' then 'failed' end as ended
+    select *, case when integration_state = 'disconnected' then 'cancelled'
+                   when webhook_state in ('gone', 'unregistered') then 'cancelled'
+                   when webhook_state = 'disabled' then 'failed' end as ended
     from held
 )
 update deliveries d set
@@ -142,10 +143,12 @@ update deliveries d set
     due_at = case when j.ended is not null then null
                   when j.integration_state <> 'active' then 'infinity'::timestamptz
                   else j.free_at + random() * greatest(interval '2 seconds', (j.free_at - now()) * 0.2) end,
-    error_code = case when j.ended is not null then 'webhook_' || j.webhook_state else d.error_code end,
-    error_message = case when j.ended is not null
-                         then 'The webhook is ' || j.webhook_state || '. ' || j.state_reason
-                         else d.error_message end
+    error_code = case when j.ended is null then d.error_code
+                      when j.integration_state = 'disconnected' then 'integration_disconnected'
+                      else 'webhook_' || j.webhook_state end,
+    error_message = case when j.ended is null then d.error_message
+                         when j.integration_state = 'disconnected' then 'The integration was disconnected.'
+                         else 'The webhook is ' || j.webhook_state || '. ' || j.state_reason end
 from judged j where d.id = j.id
 """
 

@@ -53,13 +53,13 @@ class GroupCommit(Generic[Item, Result]):
     def _run(self) -> None:
         while batch := self._next():
             try:
-                results = self._handle([item for item, _ in batch])
+                pairs = list(zip(batch, self._handle([item for item, _ in batch]), strict=True))
             except Exception as error:
                 log.exception("batch_failed", batch=self._thread.name, size=len(batch))
                 for _, future in batch:
                     future.set_exception(error)
             else:
-                for (_, future), result in zip(batch, results, strict=True):
+                for (_, future), result in pairs:
                     future.set_result(result)
 
     def _next(self) -> list[tuple[Item, Future[Result]]]:

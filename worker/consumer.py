@@ -20,6 +20,7 @@ from kombu.exceptions import DecodeError
 import db.rejected
 from db.engine import is_away
 from worker import ids, transport
+from worker.logs import first_line
 from worker.outcomes import clean
 from worker.resources import resources
 
@@ -35,7 +36,7 @@ def keep(reason: str, body: bytes, message_id: str | None) -> bool:
     except Exception as error:
         if not is_away(error):
             raise
-        log.error("message_not_kept", reason=reason, error=str(error).splitlines()[0])
+        log.error("message_not_kept", reason=reason, error=first_line(error))
         return False
     log.warning("message_rejected", reason=reason, rejected_id=str(rejected_id))
     return True

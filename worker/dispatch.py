@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker.app import deliver_queue
+from worker.logs import first_line
 
 BATCH = 50  # ids in a message: enough to share one claim, few enough to spread over workers
 QUEUE_LIMIT = 40  # messages waiting per provider; the rest waits in Postgres, where tenants take turns
@@ -52,7 +53,7 @@ class Dispatcher:
             try:
                 self._publish(provider, batch)
             except (OperationalError, redis.RedisError, OSError) as error:
-                log.warning("dispatch_failed", provider=provider, error=str(error).splitlines()[0][:200])
+                log.warning("dispatch_failed", provider=provider, error=first_line(error))
                 return [unsent for rest in batches[position:] for unsent in rest]
         return []
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.listen import wakeups
 from providers import PROVIDERS
 from worker.enqueue import BACKLOG_CHANNEL
+from worker.logs import first_line
 from worker.reconcile import fill_queue, route_events
 from worker.resources import Resources
 
@@ -46,7 +47,7 @@ class Listener:
             try:
                 self._listen()
             except (psycopg2.Error, SQLAlchemyError, OSError) as error:
-                log.warning("listener_reconnects", error=str(error).splitlines()[0][:200])
+                log.warning("listener_reconnects", error=first_line(error))
                 self._stopped.wait(RECONNECT_S)
 
     def _listen(self) -> None:

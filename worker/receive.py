@@ -21,6 +21,7 @@ from db.engine import is_away
 from model import NewEvent
 from worker import faults
 from worker.enqueue import MESSAGE_KEY, Accepted, EventRejected, parse, store, tenant_problems
+from worker.logs import first_line
 
 AWAY_PAUSE_S = 0.25
 
@@ -53,7 +54,7 @@ def receive(engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival]) -> 
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are kept
             if not is_away(error):
                 return _one_by_one(engine, dispatch, arrivals, error)
-            log.warning("accept_waits_for_postgres", size=len(arrivals), error=str(error).splitlines()[0][:200])
+            log.warning("accept_waits_for_postgres", size=len(arrivals), error=first_line(error))
             time.sleep(AWAY_PAUSE_S)
         else:
             faults.reached("accept")

@@ -25,6 +25,7 @@ from db.targets import Strain
 from model import NewEvent
 from worker import faults, ids
 from worker.enqueue import EventRejected, accept
+from worker.logs import first_line
 from worker.outcomes import Ending, not_stored
 
 AWAY_PAUSE_S = 0.25
@@ -59,7 +60,7 @@ def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> l
         except Exception as error:
             if not is_away(error) or time.monotonic() > give_up_at:
                 raise
-            log.warning("settle_waits_for_postgres", size=len(endings), error=str(error).splitlines()[0][:200])
+            log.warning("settle_waits_for_postgres", size=len(endings), error=first_line(error))
             time.sleep(AWAY_PAUSE_S)
         else:
             faults.reached("settle")

@@ -207,3 +207,13 @@ def test_a_claim_fails_whole_where_its_attempt_cannot_be_opened(mesh: Mesh) -> N
     with pytest.raises(DBAPIError), mesh.engine.begin() as connection:
         db.deliveries.claim(connection, [delivery_id], [ids.new()], lease_s=60, worker=None)  # type: ignore[arg-type]
     assert mesh.delivery(delivery_id).state == "retrying"
+
+
+def test_what_waits_for_a_disconnected_account_is_cancelled(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    mesh.sql("update integrations set state = 'disconnected'")
+    with mesh.engine.begin() as connection:
+        assert db.deliveries.shelve(connection, [delivery_id]) == 1
+    delivery = mesh.delivery(delivery_id)
+    assert (delivery.state, delivery.error_code) == ("cancelled", "integration_disconnected")

@@ -113,3 +113,13 @@ def test_many_threads_each_get_their_own_answer() -> None:
         thread.join(PATIENCE_S)
     group.close(PATIENCE_S)
     assert wrong == []
+
+
+def test_a_handler_that_answers_too_few_fails_its_batch_and_no_other() -> None:
+    answers = iter([[], [2]])
+    batches: GroupCommit[int, int] = GroupCommit("odd", lambda batch: next(answers), limit=1)
+    first, second = batches.submit(1), batches.submit(2)
+    with pytest.raises(ValueError, match="shorter"):
+        first.result(10)
+    assert second.result(10) == 2
+    batches.close(10)
