@@ -16,6 +16,7 @@ The wire format and the keys are unchanged: producers, Flower and workers on the
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ ACK_DELAY_S = 0.01
 FULL_WAIT_S = 0.05  # how long to wait for other messages while capped queues have no room
 
 _TAKE = (Path(__file__).parent / "take.lua").read_text()
+
+# Of lost connections of this process: (tags of messages that were done, tags of those that were not).
+_left_behind: deque[tuple[list[str], list[str]]] = deque()
 
 # Called with (raw item, reason). The worker keeps the item; a process that only publishes never gets one.
 on_malformed: list[Callable[[bytes, str], None]] = []
@@ -90,20 +94,42 @@ class QoS(redis.QoS):
         return int(max(0, self.channel.cap - len(self._capped_tags)) if self.channel.cap else self.prefetch_count)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Give back what was not done. With the connection gone for good, the visibility timeout does it."""
-        if getattr(self.channel.connection, "client", None) is None:
-            self._on_collect.cancel()
-            self._delivered.clear()
-            self._delivered.restored = True
-        else:
-            super().restore_unacked_once(stderr)
+        """Give back what was not done; leave it to the next connection when this one is gone."""
+        try:
+            if getattr(self.channel.connection, "client", None) is None:
+                self.leave_behind()
+            else:
+                self.send_acks()
+                super().restore_unacked_once(stderr)
+        except self.channel.connection_errors:
+            self.leave_behind()
 
     def send_acks(self, *, only_late: bool = False) -> None:
         """Remove acknowledged messages on Redis. What cannot be removed is handed out again, which does no harm."""
         if not self._acked or (only_late and time.monotonic() - self._acked_since < ACK_DELAY_S):
             return
-        tags, self._acked = self._acked, []
-        self.forget(tags)
+        self.forget(self._acked)
+        self._acked = []
+
+    def leave_behind(self) -> None:
+        """The connection is lost: the next one acknowledges what was done here, and gives back what was not."""
+        self._flush()
+        if self._acked or self._delivered:
+            _left_behind.append((self._acked, list(self._delivered)))
+        self._acked = []
+        self._delivered.clear()
+        self._delivered.restored = True
+        self._on_collect.cancel()
+
+    def take_over(self) -> None:
+        """Settle on Redis what lost connections of this process left behind."""
+        while _left_behind:
+            acked, unacked = _left_behind[0]
+            if acked:
+                self.forget(acked)
+            for tag in unacked:
+                self.restore_by_tag(tag)
+            _left_behind.popleft()
 
     def forget(self, tags: list[str]) -> None:
         """Remove messages from those that are unacknowledged, on Redis."""
@@ -200,14 +226,6 @@ class Channel(redis.Channel):
             self.qos.recorded.add(message["properties"]["delivery_tag"])
         self.connection._deliver(message, queue)
 
-    def close(self) -> None:
-        """End; what was acknowledged is so on Redis too, if Redis is there."""
-        try:
-            self.qos.send_acks()
-        except self.connection_errors:
-            self.qos._acked.clear()
-        super().close()
-
 
 class Transport(redis.Transport):
     """The Redis transport with our channel."""
@@ -221,7 +239,9 @@ class Transport(redis.Transport):
 
     def _send_acks(self) -> None:
         for channel in self.cycle._channels:
-            channel.qos.send_acks(only_late=True)
+            if channel.active_queues:
+                channel.qos.take_over()
+                channel.qos.send_acks(only_late=True)
 
 
 def _problem(message: Any) -> str | None:
