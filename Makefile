@@ -15,7 +15,7 @@ FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/.runtime ## see it work: events in, deliveries out, a crash in between
+demo: .venv/.runtime ## see it work: events through every door, failing receivers, a ledger that balances
 	@.venv/bin/mesh demo
 
 up: .venv/.runtime ## run the whole stack in the foreground; Ctrl-C stops it

@@ -452,6 +452,7 @@ create or replace function publish_event(
 declare
     accepted uuid;
     tenant_state text;
+    missing text;
 begin
     select t.state into tenant_state from tenants t where t.id = publish_event.tenant_id;
     if tenant_state is null then
@@ -467,6 +468,17 @@ begin
     end if;
     if coalesce(jsonb_typeof(publish_event.data), 'null') <> 'object' then
         raise exception 'data of "%" must be a JSON object', publish_event.type using errcode = 'check_violation';
+    end if;
+    select k.key into missing from event_types e, jsonb_array_elements_text(e.schema->'required') as k(key)
+    where e.name = publish_event.type and not publish_event.data ? k.key limit 1;
+    if missing is not null then
+        raise exception 'data of "%" must hold "%": `mesh events types %` shows its schema',
+            publish_event.type, missing, publish_event.type using errcode = 'check_violation';
+    end if;
+    if publish_event.id is not null and (length(publish_event.id) not between 1 and 255
+                                         or starts_with(publish_event.id, 'message:')) then
+        raise exception 'id, the idempotency key, must have 1 to 255 characters and not begin with "message:"'
+            using errcode = 'check_violation';
     end if;
     if octet_length(publish_event.data::text) > 262144 then
         raise exception 'data of "%" is % bytes, more than the 262144 allowed: store it elsewhere and send a reference',

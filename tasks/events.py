@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from celery import Task
+from celery.exceptions import Reject
 
 from worker.app import EVENTS_QUEUE, app
 from worker.enqueue import parse
 
+GIVE_BACK_S = 1.0  # before a message that could not be stored is offered again
 BATCH = 50  # events in a message of publish_many
 
 
@@ -28,6 +30,8 @@ class _EventTask(Task):
 
 @app.task(base=_EventTask, bind=True, name="events.publish", typing=False)
 def _accept(self: Any, *messages: Any, **fields: Any) -> None:
+    from worker import stopping
+    from worker.logs import first_line
     from worker.receive import Arrival
     from worker.resources import resources
 
@@ -35,8 +39,14 @@ def _accept(self: Any, *messages: Any, **fields: Any) -> None:
     events = [event for message in given for event in (message if isinstance(message, list) else [message])]
     accepter = resources().accepter
     arrivals = [Arrival(event, f"{self.request.id}:{n}") for n, event in enumerate(events)]
-    for future in [accepter.submit(arrival) for arrival in arrivals]:
-        future.result()
+    try:
+        for future in [accepter.submit(arrival) for arrival in arrivals]:
+            future.result()
+    except Exception as error:
+        # Nothing of it may be stored. Celery would acknowledge a task that failed: the message goes back instead, and
+        # what of it was stored is recognised by its name.
+        stopping.requested.wait(GIVE_BACK_S)
+        raise Reject(first_line(error), requeue=True) from error
 
 
 def publish(

@@ -495,8 +495,10 @@ def test_a_repeated_id_returns_the_first_event(database: Database) -> None:
         ({"data": ["a list"]}, 'data of "user.signup" must be a JSON object'),
         ({"data": "text"}, "must be a JSON object"),
         ({"data": {"user_id": "x" * 262_144}}, "more than the 262144 allowed"),
-        ({"key": ""}, "events_idempotency_key_check"),
-        ({"key": "k" * 256}, "events_idempotency_key_check"),
+        ({"key": ""}, "must have 1 to 255 characters"),
+        ({"key": "k" * 256}, "must have 1 to 255 characters"),
+        ({"key": "message:1"}, "not begin with"),
+        ({"data": {}}, 'must hold "user_id"'),
     ],
 )
 def test_what_the_sql_door_refuses(database: Database, arguments: Mapping[str, Any], sentence: str) -> None:

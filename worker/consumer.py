@@ -50,6 +50,24 @@ def _body(message: Any) -> bytes:
 class Consumer(CeleryConsumer):
     """Celery's consumer, except that nothing it cannot use disappears."""
 
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Take messages; one whose headers break Celery itself is kept too, or it would break the next worker."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def receive(message: Any) -> Any:
+            try:
+                return handle(message)
+            except (
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+            ) as error:  # kombu counts some as lost connections
+                log.warning("message_broke_celery", error=repr(error)[:300])
+                self._reject(message, f"Its headers cannot be used: {type(error).__name__} {str(error)[:200]}.")
+
+        return receive
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its content type says."""
         self._reject(message, f"Its body cannot be read: {str(exc)[:300]}.")

@@ -10,10 +10,15 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from worker.app import deliver_queue
+from worker.app import EVENTS_QUEUE, deliver_queue
 from worker.logs import first_line
 
 BATCH = 50  # ids in a message: enough to share one claim, few enough to spread over workers
+# Where kombu puts messages that have a priority: lists beside the queue's own.
+PRIORITY_MARK = "\x06\x16"
+PRIORITY_STEPS = (3, 6, 9)
+GATHER_LIMIT = 1000  # in one tick
+
 QUEUE_LIMIT = 40  # messages waiting per provider; the rest waits in Postgres, where tenants take turns
 
 log = structlog.get_logger("mesh.dispatch")
@@ -33,6 +38,20 @@ class Dispatcher:
             return int(self._client.llen(self._key_prefix + deliver_queue(provider)))
         except redis.RedisError:
             return None
+
+    def gather_priorities(self) -> int:
+        """Put events that were sent with a priority where workers look: there are no priorities here. How many."""
+        queue = self._key_prefix + EVENTS_QUEUE
+        moved = 0
+        try:
+            for step in PRIORITY_STEPS:
+                while moved < GATHER_LIMIT and self._client.lmove(
+                    f"{queue}{PRIORITY_MARK}{step}", queue, "RIGHT", "LEFT"
+                ):
+                    moved += 1
+        except redis.RedisError as error:
+            log.warning("priorities_not_gathered", error=first_line(error))
+        return moved
 
     def send(self, deliveries: Iterable[tuple[str, UUID]]) -> list[UUID]:
         """Send (provider, id) pairs. The ids that were not sent: their queue is full, or Redis is away."""

@@ -7,9 +7,10 @@ from typing import Any
 from celery import signals
 
 from settings import ConfigurationError, current
-from worker import consumer, faults
+from worker import consumer, faults, stopping
 from worker.listener import Listener
 from worker.logs import configure_logging
+from worker.readiness import check
 from worker.resources import close, resources
 
 _listeners: list[Listener] = []
@@ -25,7 +26,7 @@ def _start(**_: Any) -> None:
     faults.arm()
     consumer.install()
     try:
-        resources()
+        check(resources())
     except ConfigurationError as error:
         # Celery logs what a signal's handler raises and goes on: every message would fail, and be gone.
         raise SystemExit(f"Error: {error.message}") from None
@@ -36,6 +37,11 @@ def _ready(**_: Any) -> None:
     listener = Listener(resources())
     listener.start()
     _listeners.append(listener)
+
+
+@signals.worker_shutting_down.connect
+def _stopping(**_: Any) -> None:
+    stopping.requested.set()
 
 
 @signals.worker_shutdown.connect

@@ -8,7 +8,7 @@ import sys
 import structlog
 
 # Two INFO lines a message would nearly double Celery's own cost.
-_QUIET = ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3")
+_QUIET = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3")
 
 
 def configure_logging(level: str) -> None:

@@ -7,7 +7,6 @@ a row of `rejected_events` with the reason. While Postgres is away the message w
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from sqlalchemy import Connection, Engine
 import db.rejected
 from db.engine import is_away
 from model import NewEvent
-from worker import faults
+from worker import faults, stopping
 from worker.enqueue import MESSAGE_KEY, Accepted, EventRejected, parse, store, tenant_problems
 from worker.logs import first_line
 
@@ -51,11 +50,13 @@ def receive(engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival]) -> 
         try:
             with engine.begin() as connection:
                 results = _store(connection, arrivals, parsed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the events are kept
+        except Exception as error:
             if not is_away(error):
                 return _one_by_one(engine, dispatch, arrivals, error)
+            if stopping.requested.is_set():
+                raise
             log.warning("accept_waits_for_postgres", size=len(arrivals), error=first_line(error))
-            time.sleep(AWAY_PAUSE_S)
+            stopping.requested.wait(AWAY_PAUSE_S)
         else:
             faults.reached("accept")
             dispatch([pair for result in results if isinstance(result, Accepted) for pair in result.deliveries])

@@ -37,6 +37,7 @@ log = structlog.get_logger("mesh.reconcile")
 
 def reconcile(engine: Engine, dispatcher: Dispatcher) -> None:
     """One run."""
+    dispatcher.gather_priorities()
     expire_leases(engine)
     route_events(engine)
     for provider in PROVIDERS:

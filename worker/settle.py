@@ -23,13 +23,14 @@ import db.webhooks
 from db.engine import is_away
 from db.targets import Strain
 from model import NewEvent
-from worker import faults, ids
+from worker import faults, ids, stopping
 from worker.enqueue import EventRejected, accept
 from worker.logs import first_line
 from worker.outcomes import Ending, not_stored
 
 AWAY_PAUSE_S = 0.25
 REASON_CHARS = 255  # as the schemas of our own events allow
+STOPPING_HOLD_ON_S = 8.0  # the same, once this process was asked to end
 HOLD_ON_S = 120.0  # how long outcomes are held while Postgres is away: past every lease
 
 log = structlog.get_logger("mesh.settle")
@@ -58,6 +59,8 @@ def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> l
             with engine.begin() as connection:
                 moved, follow_ups = _write(connection, endings)
         except Exception as error:
+            if stopping.requested.is_set():
+                give_up_at = min(give_up_at, time.monotonic() + STOPPING_HOLD_ON_S)
             if not is_away(error) or time.monotonic() > give_up_at:
                 raise
             log.warning("settle_waits_for_postgres", size=len(endings), error=first_line(error))

@@ -72,6 +72,8 @@ def parse(keys: str) -> Vault:
                 "MESH_ENCRYPTION_KEYS must be name:key pairs, each key 32 random bytes in urlsafe base64;"
                 " `mesh keys generate` makes one."
             )
+        if key_id in ring:
+            raise VaultError(f"MESH_ENCRYPTION_KEYS names {key_id!r} twice: every key needs a name of its own.")
         ring[key_id] = AESGCM(raw)
     if not ring:
         raise VaultError("MESH_ENCRYPTION_KEYS is not set: `mesh keys generate` makes a key to put there.")

@@ -212,6 +212,11 @@ MALFORMED: dict[str, tuple[Callable[[Shop], bytes], str]] = {
     "unknown content type": (message(**{"content-type": "text/strange\x00\ud800"}), ""),
     "unknown compression": (message(headers={"compression": "application/x-strange"}), ""),
     "unknown task": (message(headers={"task": "orders.create"}), "There is no task 'orders.create'"),
+    "no id": (message(headers={"id": DROP}), "headers cannot be used"),
+    "headers of the wrong kinds": (
+        message(headers={"retries": "x", "timelimit": "y", "group": 5}),
+        "headers cannot be used",
+    ),
     "a task without a name": (message(headers={"task": DROP}), "not a task message"),
     "a task with a strange name": (message(headers={"task": "\x00\ud800"}), "There is no task"),
     "body is a number": (body("7"), "must be [args, kwargs, options]"),
@@ -322,3 +327,24 @@ def test_the_workers_log_holds_no_payload(shop: Shop, mesh: Mesh, worker: Worker
     shop.push(b"planted-in-nonsense")
     eventually(lambda: mesh.count("rejected_events") == 2 and mesh.count("events") == 1)
     assert "planted" not in worker.log
+
+
+def test_a_priority_is_taken_and_makes_no_difference(shop: Shop, mesh: Mesh, worker: Worker) -> None:
+    mesh.tenant()
+    for priority in (3, 6, 9):
+        shop.celery.send_task("events.publish", args=[event(f"p{priority}")], queue="events", priority=priority)
+    assert mesh.resources.dispatcher.gather_priorities() == 3
+    eventually(lambda: mesh.count("events") == 3, "all are accepted")
+
+
+def test_what_cannot_be_stored_now_goes_back_and_is_accepted_later(shop: Shop, mesh: Mesh, worker: Worker) -> None:
+    mesh.tenant()
+    mesh.sql("alter table rejected_events rename to elsewhere")
+    mesh.sql("alter table events rename to also_elsewhere")
+    try:
+        shop.send(event("patient"))
+        eventually(lambda: "UndefinedTable" in worker.log, "it was tried")
+    finally:
+        mesh.sql("alter table also_elsewhere rename to events")
+        mesh.sql("alter table elsewhere rename to rejected_events")
+    eventually(lambda: mesh.count("events") == 1, "it was not acknowledged")

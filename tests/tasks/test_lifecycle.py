@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 import redis
 
 from sandbox.process import Sandbox
+from tests.conftest import KEYS
 from tests.mesh import Mesh, eventually
 from tests.servers import Servers
 from tests.tasks.workers import Shop, Worker, environment, event, running_worker
+from worker import vault
 
 CALLS = 5
 
@@ -151,3 +154,36 @@ def test_without_its_settings_a_worker_says_so_in_a_sentence(servers: Servers, m
         assert done.returncode != 0
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def refused(env: Mapping[str, str], folder: Path) -> str:
+    """What a worker says that does not start."""
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--pool", "threads"]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_worker_of_a_database_without_tables_does_not_start(servers: Servers, mesh: Mesh, tmp_path: Path) -> None:
+    empty = re.sub(r"@/[^?]+", "@/postgres", servers.database_url)
+    env = environment(servers, mesh.sandbox, tmp_path, DATABASE_URL=empty)
+    assert "run `mesh db apply`" in refused(env, tmp_path)
+
+
+def test_a_worker_with_another_key_does_not_start(servers: Servers, mesh: Mesh, tmp_path: Path) -> None:
+    mesh.hook()
+    env = environment(servers, mesh.sandbox, tmp_path, MESH_ENCRYPTION_KEYS=vault.generate(KEYS.partition(":")[0]))
+    assert "cannot be opened" in refused(env, tmp_path)
+
+
+def test_asked_to_end_while_postgres_is_away_it_ends_and_loses_nothing(
+    servers: Servers, shop: Shop, mesh: Mesh, tmp_path: Path
+) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    with running_worker(servers, mesh.sandbox, tmp_path, DATABASE_URL=nowhere) as worker:
+        shop.send(event("kept"))
+        eventually(lambda: "accept_waits_for_postgres" in worker.log, "it has the message")
+        worker.send(signal.SIGTERM)
+        assert worker.ended() == 0
+    assert shop.redis.llen(f"{shop.prefix}events") + shop.unacked() == 1
