@@ -182,6 +182,7 @@ create table if not exists rejected_events (
     resolved_at  timestamptz
 );
 create index if not exists rejected_events_open on rejected_events (id) where resolved_at is null;
+create index if not exists rejected_events_event on rejected_events (event_id) where event_id is not null;
 comment on table rejected_events is
     'What came through a door that cannot answer and could not be accepted: kept whole, with the reason.';
 

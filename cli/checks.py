@@ -13,11 +13,12 @@ import redis
 from sqlalchemy import Connection
 
 import db.health
+import db.integrations
 import db.rejected
 import db.schema
 import db.sealed
 from cli import errors, session
-from cli.show import lasting
+from cli.show import lasting, many
 from settings import Settings, load
 from worker import media
 from worker.app import app, queues
@@ -74,6 +75,7 @@ def _postgres() -> Iterator[Finding]:
         yield _partitions(connection)
         yield _waiting(connection)
         yield _rejected(connection)
+        yield _integrations(connection)
         yield _keys(connection)
 
 
@@ -101,7 +103,7 @@ def _partitions(connection: Connection) -> Finding:
 def _waiting(connection: Connection) -> Finding:
     late_s = db.health.oldest_due_s(connection)
     dead = db.health.dead_letters(connection)
-    letters = f"; {dead} dead letters" if dead else ""
+    letters = f"; {many(dead, 'dead letter', 'dead letters')}" if dead else ""
     if late_s > LATE_S:
         return Finding("deliveries", WARNING, f"one is due for {lasting(late_s)}{letters}", "run more workers")
     return Finding("deliveries", OK, f"none is late{letters}")
@@ -112,6 +114,14 @@ def _rejected(connection: Connection) -> Finding:
     if count:
         return Finding("rejected events", WARNING, f"{count} open", "`mesh events rejected` says why")
     return Finding("rejected events", OK, "none")
+
+
+def _integrations(connection: Connection) -> Finding:
+    count = db.integrations.stopped(connection)
+    if count:
+        found = many(count, "needs a person", "need a person")
+        return Finding("integrations", WARNING, found, "`mesh integrations list` says why")
+    return Finding("integrations", OK, "none needs a person")
 
 
 def _keys(connection: Connection) -> Finding:
@@ -126,11 +136,12 @@ def _keys(connection: Connection) -> Finding:
     used = db.sealed.key_ids(connection)
     old = sum(count for key_id, count in used.items() if key_id != keys.sealing_key)
     if old:
-        return Finding("encryption keys", WARNING, f"{old} values are sealed with older keys", "run `mesh keys rotate`")
-    many = sum(used.values())
-    return Finding(
-        "encryption keys", OK, f"{many} values, all sealed with {keys.sealing_key}; the newest open" if many else "set"
-    )
+        found = many(old, "value is sealed with an older key", "values are sealed with older keys")
+        return Finding("encryption keys", WARNING, found, "run `mesh keys rotate`")
+    total = sum(used.values())
+    values = many(total, "value", "values")
+    found = f"{values}, all sealed with {keys.sealing_key}; the newest open" if total else "set"
+    return Finding("encryption keys", OK, found)
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC
 from getpass import getuser
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.json import JSON
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 import db.attempts
 import db.deliveries
 import db.events
 import db.replays
+import db.webhooks
 from cli import session
 from cli.errors import Problem
-from cli.show import ago, console, moment, say, state, table
+from cli.show import ago, console, known_tenant, many, moment, say, say_json, state, table
 from cli.times import since as parse_since
 from model import DeliveryState
 from providers import PROVIDERS
@@ -44,6 +46,7 @@ def every(
     """The newest deliveries."""
     _known(provider)
     with session.transaction() as connection:
+        known_tenant(connection, tenant)
         rows = db.deliveries.page(
             connection, state=state_, tenant_id=tenant, provider=provider, webhook_id=webhook, limit=limit
         )
@@ -89,7 +92,7 @@ def show(id: UUID) -> None:
         _show_attempt(attempt)
     if row.result:
         say("result")
-        console.print(JSON.from_data(row.result))
+        say_json(row.result)
 
 
 def _due(row: Any) -> str:
@@ -112,25 +115,31 @@ def _show_attempt(row: Any) -> None:
 @app.command()
 def replay(
     id: Annotated[UUID | None, typer.Argument(help="One delivery.")] = None,
-    since: Annotated[str | None, typer.Option(help="All dead letters since then: 2h, 3d, 2026-01-31T12:00.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Of those, this tenant's.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Of those, the ones to this provider.")] = None,
-    webhook: Annotated[UUID | None, typer.Option(help="Of those, the ones to this webhook.")] = None,
+    since: Annotated[str | None, typer.Option(help="Dead letters since then: 2h, 3d, 2026-01-31T12:00.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="This tenant's.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Those to this provider.")] = None,
+    webhook: Annotated[UUID | None, typer.Option(help="Those to this webhook.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
     wait: Annotated[bool | None, typer.Option(help="Watch until all are due. Default: on a terminal.")] = None,
 ) -> None:
-    """Try again what was given up: one delivery, or all dead letters since a time."""
+    """Try again what was given up: one delivery, or all dead letters that match."""
     if id is not None:
-        _replay_one(id, dry_run, bulk=bool(since or tenant or provider or webhook))
+        _replay_one(id, dry_run, bulk=any(each is not None for each in (since, tenant, provider, webhook)))
         return
-    if since is None:
-        raise Problem("Say what to replay: a delivery's id, or --since, such as --since 2h.")
+    if since is None and tenant is None and provider is None and webhook is None:
+        raise Problem(
+            "Say what to replay: a delivery's id, or all dead letters by --since, --tenant, --provider or --webhook."
+        )
     _known(provider)
-    after = parse_since(since)
+    after = parse_since(since) if since is not None else None
     filters: dict[str, Any] = {"tenant_id": tenant, "provider": provider, "webhook_id": webhook, "since": after}
     with session.transaction() as connection:
+        known_tenant(connection, tenant)
+        if webhook is not None and db.webhooks.get(connection, webhook) is None:
+            raise Problem(f"There is no webhook {webhook}: `mesh webhooks list` shows those that are.")
         count = db.deliveries.count_dead(connection, **filters)
-    say(f"{_letters(count)} since {after:%Y-%m-%d %H:%M %Z} match.")
+    when = f" since {after:%Y-%m-%d %H:%M %Z}" if after else ""
+    say(f"{_letters(count)}{when} {'matches' if count == 1 else 'match'}.")
     if dry_run or count == 0:
         return
     with session.transaction() as connection:
@@ -140,9 +149,32 @@ def replay(
         _watch(replay_id, count)
 
 
+@app.command()
+def replays(limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20) -> None:
+    """The newest bulk replays, and how far each is."""
+    with session.transaction() as connection:
+        rows = db.replays.page(connection, limit=limit)
+    table(
+        ("id", "state", "replayed>", "requested", "of", "by"),
+        ((row.id, _replay_state(row), row.replayed, row.created_at, _filters(row), row.requested_by) for row in rows),
+        empty="No bulk replays yet.",
+    )
+
+
+def _replay_state(row: Any) -> Text:
+    return state("running" if row.finished_at is None else "finished")
+
+
+def _filters(row: Any) -> str:
+    """What a bulk replay was asked for, as options."""
+    since = f"{row.since.astimezone(UTC):%Y-%m-%dT%H:%M}" if row.since else None
+    given = {"since": since, "tenant": row.tenant_id, "provider": row.provider, "webhook": row.webhook_id}
+    return " ".join(f"--{name} {value}" for name, value in given.items() if value)
+
+
 def _replay_one(delivery_id: UUID, dry_run: bool, *, bulk: bool) -> None:
     if bulk:
-        raise Problem("Give either one delivery's id, or --since with its filters.")
+        raise Problem("Give either one delivery's id, or what all dead letters to replay have in common.")
     with session.transaction() as connection:
         redelivery.redeliver(connection, delivery_id)
         if dry_run:
@@ -168,11 +200,12 @@ def _watch(replay_id: UUID, count: int) -> None:
             if time.monotonic() - moved_at > PATIENCE_S:
                 raise Problem(f"Replay {replay_id} does not move: does beat run? `mesh doctor` looks.")
             time.sleep(STEP_S)
-    say(f"{_letters(row.replayed)} are due again; `mesh deliveries list` shows how they fare.")
+    due = many(row.replayed, "dead letter is", "dead letters are")
+    say(f"{due} due again: `mesh deliveries list` shows what becomes of them.")
 
 
 def _letters(count: int) -> str:
-    return "1 dead letter" if count == 1 else f"{count} dead letters"
+    return many(count, "dead letter", "dead letters")
 
 
 def _user() -> str:

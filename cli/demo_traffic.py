@@ -195,7 +195,7 @@ def _raw(name: str, argument: object) -> Bad:
 
 def _wrong_in_sql(published: Published) -> Bad:
     """The SQL door checks type and tenant; the payload is checked when the event is routed."""
-    event = {**_BAD, "data": {"email": 1}, "id": "demo-wrong-in-sql"}
+    event = {**_BAD, "data": {"user_id": 1}, "id": "demo-wrong-in-sql"}  # the door checks names only
     _in_sql([event])
     published.note("SQL publish_event", [event])
     return Bad("a wrong payload, at the SQL door", rejected_event_key="demo-wrong-in-sql")

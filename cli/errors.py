@@ -5,6 +5,7 @@ Errors are recognised by name, so that nothing heavy is imported to say that not
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ from pathlib import Path
 from tempfile import gettempdir
 
 Say = Callable[[BaseException], str]
+
+# What a terminal obeys or reorders instead of showing it. A line feed and a tab are left to the caller.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Problem(Exception):
@@ -70,6 +74,11 @@ SENTENCES: Mapping[str, Say] = {
     "click.exceptions.Abort": lambda error: "Stopped.",
     "builtins.KeyboardInterrupt": lambda error: "Stopped.",
 }
+
+
+def visible(text: str) -> str:
+    """The text with its control characters spelled out: what strangers wrote must not steer a terminal."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def sentence(error: BaseException) -> str | None:

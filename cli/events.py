@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.json import JSON
 from rich.markup import escape
+from rich.text import Text
 
 import db.events
 import db.rejected
 from cli import session
 from cli.errors import Problem
-from cli.show import ago, console, event_tree, say, table
+from cli.show import ago, console, event_tree, known_tenant, safe, say, say_json, state, table
 from worker import rejections
 from worker.catalog import event_types, unknown
 from worker.enqueue import MESSAGE_KEY
@@ -33,6 +34,7 @@ def every(
 ) -> None:
     """The newest events."""
     with session.transaction() as connection:
+        known_tenant(connection, tenant)
         rows = db.events.page(connection, tenant_id=tenant, limit=limit)
     table(
         ("id", "type", "tenant", "accepted", "idempotency key"),
@@ -60,7 +62,7 @@ def show(
         raise Problem(f"There is no event {id}: `mesh events list` shows the newest.")
     console.print(tree)
     if data:
-        console.print(JSON.from_data(event.data))
+        say_json(event.data)
 
 
 @app.command()
@@ -84,7 +86,7 @@ def types(
     say(f"[bold]{kind.name}[/]: {escape(kind.description)}")
     for title, value in (("schema", kind.schema), ("example", kind.example)):
         say(f"\n[dim]{title}[/]")
-        console.print(JSON.from_data(value))
+        say_json(value)
     say(f"\nmesh publish {kind.name} --tenant TENANT --data '{escape(json.dumps(kind.example))}'")
 
 
@@ -98,8 +100,8 @@ def rejected(
         rows: Any = db.rejected.page(connection, limit=limit) if id is None else db.rejected.get(connection, id)
     if id is None:
         table(
-            ("id", "door", "tenant", "received", "reason"),
-            ((row.id, row.door, row.tenant_id, row.received_at, row.reason) for row in rows),
+            ("id", "state", "door", "tenant", "received", "reason"),
+            ((row.id, _settled(row), row.door, row.tenant_id, row.received_at, row.reason) for row in rows),
             empty="Nothing was rejected.",
         )
         return
@@ -124,12 +126,20 @@ def dismiss(id: UUID) -> None:
     say(f"Rejected event {id} is dismissed.")
 
 
+def _settled(row: Any) -> Text:
+    return state("open" if row.resolved_at is None else "settled")
+
+
 def _show_rejected(row: Any) -> None:
     body = bytes(row.body).decode("utf-8", "replace")
     cut = f" (the first {BODY_SHOWN} characters)" if len(body) > BODY_SHOWN else ""
     say(f"[red]rejected[/] {row.id}  through the {row.door} door, {ago(row.received_at)}")
-    say(f"  reason  {escape(row.reason)}")
-    say(f"  tenant  {escape(row.tenant_id or '–')}")
-    say(f"  type    {escape(row.event_type or '–')}")
+    if row.resolved_at is None:
+        say("  state   open")
+    else:
+        say(f"  state   settled at {row.resolved_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {ago(row.resolved_at)}")
+    say(f"  reason  {safe(row.reason)}")
+    say(f"  tenant  {safe(row.tenant_id or '–')}")
+    say(f"  type    {safe(row.event_type or '–')}")
     say(f"  body    {row.body_size} bytes{cut}")
     say(escape(body[:BODY_SHOWN]))

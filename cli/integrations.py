@@ -13,7 +13,7 @@ import typer
 import db.integrations
 from cli import session
 from cli.errors import Problem
-from cli.show import say, state, table
+from cli.show import known_tenant, many, say, state, table
 from providers import PROVIDERS
 from providers.contract import Field
 from settings import current
@@ -86,10 +86,49 @@ def _asked(fields: Sequence[Field]) -> dict[str, str]:
     return {each.name: str(typer.prompt(each.label, hide_input=each.sensitive)) for each in needed}
 
 
+@app.command()
+def reconnect(
+    id: UUID,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="What changes; NAME=@file reads a file. Secrets are asked for."),
+    ] = None,
+) -> None:
+    """Change an integration's fields and make it work again: what waited is due now."""
+    with session.transaction() as connection:
+        row = db.integrations.get(connection, id)
+    facts = PROVIDERS[row.provider] if row is not None else None
+    given = dict(_given(each) for each in field or ())
+    installed = current().provider_credentials(facts.name) if facts else {}
+    if facts is not None and sys.stdin.isatty():
+        given |= _asked_again([each for each in facts.fields if each.sensitive and each.name not in given])
+    with session.transaction() as connection:
+        count = accounts.reconnect(connection, session.keys(), id, given, installed=installed)
+    say(f"Integration {id} is active; {_due(count)} now.")
+
+
+def _asked_again(secrets: Sequence[Field]) -> dict[str, str]:
+    """New secrets from the person at the terminal, without echo; an empty answer keeps the one that is there."""
+    answers = {
+        each.name: str(typer.prompt(f"{each.label} (Enter keeps it)", default="", hide_input=True, show_default=False))
+        for each in secrets
+    }
+    return {name: answer for name, answer in answers.items() if answer}
+
+
+@app.command()
+def disconnect(id: UUID) -> None:
+    """End an integration: what waits for it is cancelled, and it gets nothing more."""
+    with session.transaction() as connection:
+        accounts.disconnect(connection, id)
+    say(f"Integration {id} is disconnected: `mesh integrations reconnect {id}` connects it again.")
+
+
 @app.command("list")
 def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None) -> None:
     """All integrations, oldest first."""
     with session.transaction() as connection:
+        known_tenant(connection, tenant)
         rows = db.integrations.every(connection, tenant)
     table(
         ("id", "state", "tenant", "provider", "name", "why"),
@@ -114,4 +153,8 @@ def resume(id: UUID) -> None:
     """Call again: what waited is due now."""
     with session.transaction() as connection:
         count = accounts.resume(connection, id)
-    say(f"Integration {id} is active; {count} waiting deliveries are due now.")
+    say(f"Integration {id} is active; {_due(count)} now.")
+
+
+def _due(count: int) -> str:
+    return many(count, "waiting delivery is due", "waiting deliveries are due")

@@ -11,20 +11,46 @@ from rich.markup import escape
 from cli import session
 from cli.errors import Problem
 from cli.show import say
+from settings import ConfigurationError, current, load
 from worker import vault
 from worker.rotation import rotate as reseal
+from worker.rotation import unreadable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Encryption keys: make one, move everything to it.")
 
 
 @app.command()
 def generate(
-    id: Annotated[str, typer.Option(help="The new key's name: one that was not used before.")] = "k1",
+    id: Annotated[str | None, typer.Option(help="The new key's name; the next free one by default.")] = None,
 ) -> None:
     """Print a new key, as MESH_ENCRYPTION_KEYS takes it. Nothing is stored."""
+    if id is None:
+        id = _next_name(_configured())
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", id):
         raise Problem(f'"{id}" cannot be a key\'s name: use up to 32 letters, digits, - and _.')
     typer.echo(vault.generate(id))
+
+
+def _configured() -> str:
+    """MESH_ENCRYPTION_KEYS as it is now, the stack's where one runs; empty where there is none."""
+    try:
+        return current().mesh_encryption_keys.get_secret_value()
+    except ConfigurationError:
+        pass
+    try:
+        return load().mesh_encryption_keys.get_secret_value()
+    except ConfigurationError:
+        return ""
+
+
+def _next_name(keys: str) -> str:
+    """k1, or the next one after all k<number> that are configured."""
+    try:
+        vault.parse(keys)
+    except vault.VaultError:
+        return "k1"
+    used = [int(found[1]) for found in re.finditer(r"(?:^|,)\s*k(\d{1,9}):", keys)]
+    return f"k{max(used, default=0) + 1}"
 
 
 @app.command()
@@ -38,13 +64,13 @@ def rotate() -> None:
     done = reseal(session.engine(), keys)
     for column in done:
         say(f"  {column.column.place:<42} {column.resealed} re-sealed")
-    unreadable = [why for column in done for why in column.unreadable.values()]
-    if unreadable:
-        raise Problem(_unreadable(unreadable))
+    closed = unreadable(session.engine(), keys)
+    if closed:
+        raise Problem(_unreadable(closed))
     say(f"Everything is sealed with {escape(keys.sealing_key)}: older keys may leave MESH_ENCRYPTION_KEYS.")
 
 
 def _unreadable(reasons: list[str]) -> str:
     first = reasons[0].rstrip(".")
     more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return f"Not everything could be opened: {first}{more}. Keep all keys, add the missing one, and run this again."
+    return f"Not everything could be opened: {first}{more}. Keep all keys, mend that, and run this again."

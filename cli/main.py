@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -81,7 +82,7 @@ def _tell(error: Exception) -> int:
         said, code = _usage(error), int(getattr(error, "exit_code", 1))
     else:
         said, code = said or errors.bug(error), 1
-    typer.echo(said, err=True)
+    typer.echo(errors.visible(said), err=True)
     return code
 
 
@@ -103,8 +104,18 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("agent-mesh"))
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
     """Agent Mesh: events in, deliveries to outside platforms out, nothing lost on the way."""
 
 

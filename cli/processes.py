@@ -85,8 +85,13 @@ class Supervisor:
     def open(self) -> None:
         """Take the home for ourselves. Raises StackError when a stack runs there already."""
         if self._lock is None:
-            self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _take(self.home)
+            try:
+                self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock = _take(self.home)
+            except OSError as error:
+                raise StackError(
+                    f"{self.home} cannot be used ({error.strerror}): set MESH_HOME to a folder you own."
+                ) from None
             self._guard = self._start_guard(self._lock)
 
     def start(self, specs: Iterable[ProcessSpec]) -> None:

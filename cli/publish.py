@@ -56,6 +56,8 @@ def read_data(given: str) -> Mapping[str, Any]:
     text = _text(given)
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise Problem(f"--data is nested too deeply: give {EXAMPLE}.") from None
     except ValueError as error:
         raise Problem(f"--data is not JSON ({error}): give {EXAMPLE}.") from None
     if not isinstance(value, dict):
@@ -68,7 +70,7 @@ def _text(given: str) -> str:
         if given == "-":
             return sys.stdin.read()
         return Path(given[1:]).read_text(encoding="utf-8") if given.startswith("@") else given
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise Problem(f"{given.lstrip('@')} cannot be read: {error}.") from None
 
 
@@ -77,7 +79,7 @@ def _over_sql(event: Mapping[str, Any]) -> None:
     with session.transaction() as connection:
         accepted = accept(connection, [event])[0]
     if not accepted.new:
-        say(f"The same id was published before: nothing new, the event is {accepted.event_id}.")
+        _there(accepted.event_id)
     else:
         count = len(accepted.deliveries)
         say(f"Accepted {escape(str(event['type']))} as event {accepted.event_id}: {_deliveries(count)}.")
@@ -88,6 +90,11 @@ def _over_redis(event: Mapping[str, Any]) -> None:
     """Sent to the workers; then a look at whether one has taken it."""
     from tasks.events import publish as send
 
+    known = _known(str(event["tenant_id"]), event["id"]) if event["id"] else None
+    if known is not None:
+        _there(known)
+        _follow(known)
+        return
     message_id = send(str(event["type"]), str(event["tenant_id"]), event["data"], id=event["id"])
     say(f"Published {escape(str(event['type']))} over Redis, message {message_id}.")
     try:
@@ -125,6 +132,19 @@ def _deliveries(count: int) -> str:
     if count == 0:
         return "no integration or webhook of the tenant takes this type, so nothing is delivered"
     return "1 delivery" if count == 1 else f"{count} deliveries"
+
+
+def _there(event_id: UUID) -> None:
+    say(f"This event was there already, by its id: nothing new, it is {event_id}.")
+
+
+def _known(tenant_id: str, key: str) -> UUID | None:
+    """The event that was published under this id before; None also when PostgreSQL does not answer."""
+    try:
+        with session.transaction() as connection:
+            return db.events.find(connection, tenant_id, key)
+    except DBAPIError:
+        return None
 
 
 def _follow(event_id: UUID) -> None:

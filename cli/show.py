@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,9 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.json import JSON
 from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
+
+from cli.errors import CONTROL, Problem, visible
 
 GAP = 2  # columns between those of a table
 SHORTEST = 12  # a last column is not cut shorter than this
@@ -28,6 +32,8 @@ STYLES = {
     "retrying": "yellow",
     "retryable": "yellow",
     "warning": "yellow",
+    "open": "yellow",
+    "settled": "dim",
     "paused": "yellow",
     "disabled": "yellow",
     "lost": "magenta",
@@ -53,7 +59,32 @@ console = make_console()
 
 def say(line: str | Text = "", **options: Any) -> None:
     """Print one line, wrapped by the terminal alone, so that what is copied from it stays whole."""
-    console.print(line, soft_wrap=True, **options)
+    console.print(visible(line) if isinstance(line, str) else line, soft_wrap=True, **options)
+
+
+def safe(text: str) -> str:
+    """What somebody else wrote, as part of a line of markup."""
+    return escape(visible(text).replace("\n", "\\n"))
+
+
+def say_json(value: Any) -> None:
+    """Print data, indented."""
+    shown = json.dumps(value, ensure_ascii=False)
+    console.print(JSON.from_data(value, ensure_ascii=CONTROL.search(shown) is not None))
+
+
+def many(count: int, one: str, several: str) -> str:
+    """A number and the words for it."""
+    return f"{count} {one if count == 1 else several}"
+
+
+def known_tenant(connection: Any, tenant_id: str | None) -> None:
+    """Raises Problem for a tenant that does not exist, where one is named."""
+    import db.tenants
+    from worker.tenants import unknown
+
+    if tenant_id is not None and tenant_id not in db.tenants.states(connection, [tenant_id]):
+        raise Problem(unknown(tenant_id))
 
 
 def state(word: str) -> Text:
@@ -87,7 +118,7 @@ def cell(value: Any) -> Text:
         return value
     if isinstance(value, datetime):
         return Text(ago(value))
-    return Text("" if value is None else " ".join(str(value).split()))
+    return Text("" if value is None else visible(" ".join(str(value).split())))
 
 
 def moment(at: datetime) -> str:
@@ -132,17 +163,21 @@ def event_tree(connection: Any, event_id: Any, *, ids: bool = True) -> Tree | No
 
 def _event_line(event: Any, ids: bool) -> str:
     given = event.idempotency_key if event.caused_by is None else None  # a producer's own, or made of its message
-    key = f"  id {escape(given)}" if given and not given.startswith("message:") else ""
+    key = f"  id {safe(given)}" if given and not given.startswith("message:") else ""
     shown = f"  [dim]{event.id}[/]" if ids else ""
-    return f"[bold]{escape(event.type)}[/] of {escape(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
+    return f"[bold]{safe(event.type)}[/] of {safe(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
 
 
 def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
     import db.attempts
     import db.deliveries
     import db.events
+    import db.rejected
     import db.webhooks
 
+    for row in db.rejected.of_event(connection, event.id):
+        what = "rejected" if row.door == "sql" else "an event that it led to was rejected"
+        tree.add(f"[red]{what}[/]: {safe(row.reason)}" + (f"  mesh events rejected {row.id}" if ids else ""))
     if event.routed_at is None:
         tree.add("[cyan]not routed yet[/]")
     for delivery in db.deliveries.of_event(connection, event.id):
@@ -151,17 +186,17 @@ def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
         for attempt in db.attempts.of_delivery(connection, delivery.id):
             branch.add(_attempt_line(attempt))
         if delivery.result and delivery.result.get("uri"):
-            branch.add(f"kept {escape(delivery.result['uri'].rpartition('/')[2])}, {_size(delivery.result)}")
+            branch.add(f"kept {safe(delivery.result['uri'].rpartition('/')[2])}, {_size(delivery.result)}")
     for child in db.events.caused(connection, event.id):
         _grow(connection, tree.add(f"published {_event_line(child, ids)}"), child, ids)
 
 
 def _size(result: Any) -> str:
-    return f"{result.get('size_bytes', 0) / 1000:.0f} kB of {escape(str(result.get('mime', 'data')))}"
+    return f"{result.get('size_bytes', 0) / 1000:.0f} kB of {safe(str(result.get('mime', 'data')))}"
 
 
 def _delivery_line(delivery: Any, hook: Any | None, ids: bool) -> str:
-    target = f" → {escape(hook.url_hint)}" if hook is not None else ""
+    target = f" → {safe(hook.url_hint)}" if hook is not None else ""
     shown = f"  [dim]{delivery.id}[/]" if ids else ""
     return f"{_coloured(delivery.state)}  {delivery.provider}{target}{_when(delivery)}{shown}"
 
@@ -178,7 +213,7 @@ def _when(delivery: Any) -> str:
 def _attempt_line(attempt: Any) -> str:
     took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
     answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
-    why = f"  {escape(attempt.error_code)}: {escape(attempt.error_message or '')}" if attempt.error_code else ""
+    why = f"  {safe(attempt.error_code)}: {safe(attempt.error_message or '')}" if attempt.error_code else ""
     began = moment(attempt.started_at)
     return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{answer}{took}{why}"
 

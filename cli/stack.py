@@ -21,8 +21,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.table import Table
 
+from cli import welcome
 from cli.embedded import Postgres, Redis, free_port
 from cli.processes import ProcessSpec, StackError, Supervisor
 from settings import Settings
@@ -214,7 +214,8 @@ class Stack:
         before = {number: signal.signal(number, on_signal) for number in numbers}
         try:
             self.start()
-            console.print(self.table())
+            for line in welcome.lines(self):
+                console.print(line, soft_wrap=True)  # whole, to be copied
             while not ended.wait(1):
                 self._keep_servers()
             console.print("Stopping; Ctrl-C again kills at once.")
@@ -231,23 +232,6 @@ class Stack:
             if server is not None and server.pid is None:
                 self._say(f"{name} has ended; it starts again, see {server.log}")
                 server.start()
-
-    def table(self) -> Table:
-        """What runs where, for a person."""
-        table = Table(title="Agent Mesh runs; Ctrl-C stops it", title_justify="left", show_header=False)
-        flower = f"{self.flower_url}   (user and password in {self.home / 'flower.auth'})"
-        rows = {
-            "Flower": flower if self.flower_url else "",
-            "sandbox": self.sandbox_url,
-            "PostgreSQL": str(self.postgres.cluster) if self.postgres else "DATABASE_URL",
-            "Redis": f"127.0.0.1:{self.redis.port}" if self.redis else "REDIS_URL",
-            "processes": ", ".join(f"{name} ({pid})" for name, pid in self.supervisor.pids().items()),
-            "logs": str(self.supervisor.logs),
-        }
-        for name, value in rows.items():
-            if value:
-                table.add_row(name, value, style=None)
-        return table
 
     def _make_plan(self) -> Plan:
         return Plan(
@@ -316,6 +300,7 @@ _STOP_SERVERS = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+from cli import welcome
 from cli.embedded import Postgres, Redis
 Redis(Path(sys.argv[2])).stop()
 Postgres(Path(sys.argv[2])).stop()

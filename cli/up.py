@@ -20,7 +20,10 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; one per core is right.")] = 2,
-    sandbox: Annotated[bool, typer.Option(help="Run the stand-ins of the providers and send all calls there.")] = True,
+    sandbox: Annotated[
+        bool,
+        typer.Option(help="Run stand-ins, called instead of the providers; webhooks are called at their own URLs."),
+    ] = True,
     flower: Annotated[bool, typer.Option(help="Run Flower, the view of Celery's workers.")] = True,
 ) -> None:
     """Run PostgreSQL, Redis, workers, beat, Flower and the sandbox until Ctrl-C.

@@ -13,7 +13,7 @@ import db.integrations
 import db.webhooks
 from cli import session
 from cli.errors import Problem
-from cli.show import say, state, table
+from cli.show import known_tenant, say, state, table
 from cli.times import duration
 from providers.errors import ProviderError
 from providers.http import HttpTransport
@@ -76,6 +76,7 @@ def _show_secret(secret: str) -> None:
 def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None) -> None:
     """All webhooks, oldest first."""
     with session.transaction() as connection:
+        known_tenant(connection, tenant)
         rows = db.webhooks.every(connection, tenant)
     table(
         ("id", "state", "tenant", "event type", "to", "why"),
@@ -106,7 +107,7 @@ def enable(id: UUID) -> None:
     """Make a disabled webhook work again."""
     with session.transaction() as connection:
         session.subscriptions().enable(connection, id)
-    say(f"Webhook {id} is active. Its dead letters stay: mesh deliveries replay --since 7d --webhook {id}")
+    say(f"Webhook {id} is active. Its dead letters stay: mesh deliveries replay --webhook {id}")
 
 
 @app.command()
@@ -145,6 +146,8 @@ def test(id: UUID) -> None:
         result = webhook_calls.send_test(webhook, account.provider, session.keys(), transport)
     finally:
         transport.close()
+    if not result.sent:
+        raise Problem(f"Nothing was sent: {str(result.error).rstrip('.')}.")
     say(f"Sent {result.event_type} to {escape(webhook.url_hint)}, signed, webhook-id {result.message_id}.")
     if result.error is not None:
         raise Problem(_went_wrong(result.error, result.duration_ms))

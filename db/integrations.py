@@ -50,10 +50,30 @@ def find(connection: Connection, tenant_id: str, provider: str, name: str) -> UU
     return rows[0][0] if rows else None
 
 
-def get(connection: Connection, integration_id: UUID) -> Any | None:
+def get(connection: Connection, integration_id: UUID, *, lock: bool = False) -> Any | None:
     """One account with everything, or None."""
-    rows = run(connection, "select * from integrations where id = %(id)s", id=integration_id)
+    locked = " for update" if lock else ""
+    rows = run(connection, f"select * from integrations where id = %(id)s{locked}", id=integration_id)
     return rows[0] if rows else None
+
+
+def set_fields(
+    connection: Connection, integration_id: UUID, config: Mapping[str, Any], secrets_sealed: str | None
+) -> None:
+    """Put other fields in place of an account's."""
+    run(
+        connection,
+        "update integrations set config = %(config)s::jsonb, secrets_sealed = %(secrets)s, updated_at = now(),"
+        " version = version + 1 where id = %(id)s",
+        id=integration_id,
+        config=json.dumps(config),
+        secrets=secrets_sealed,
+    )
+
+
+def stopped(connection: Connection) -> int:
+    """How many accounts wait for a person to mend them."""
+    return int(run(connection, "select count(*) from integrations where state in ('needs_reconnect', 'blocked')")[0][0])
 
 
 def every(connection: Connection, tenant_id: str | None = None) -> Rows:
@@ -88,7 +108,8 @@ def set_state(connection: Connection, integration_id: UUID, state: str, reason: 
             " version = version + 1,"
             " consecutive_failures = case when %(state)s = 'active' then 0 else consecutive_failures end,"
             " failing_since = case when %(state)s = 'active' then null else failing_since end,"
-            " held_until = case when %(state)s = 'active' then null else held_until end"
+            " held_until = case when %(state)s = 'active' then null else held_until end,"
+            " hold_reason = case when %(state)s = 'active' then null else hold_reason end"
             " where id = %(id)s returning id",
             id=integration_id,
             state=state,

@@ -45,8 +45,17 @@ def page(connection: Connection, *, limit: int = 50) -> Rows:
     return run(
         connection,
         "select id, door, reason, tenant_id, event_type, event_id, body_size, received_at, resolved_at"
-        " from rejected_events order by id desc limit %(limit)s",
+        " from rejected_events order by received_at desc, id desc limit %(limit)s",
         limit=limit,
+    )
+
+
+def of_event(connection: Connection, event_id: UUID) -> Rows:
+    """What was rejected of a stored event (the SQL door's), or of what it led to."""
+    return run(
+        connection,
+        "select id, door, reason, resolved_at from rejected_events where event_id = %(id)s order by received_at, id",
+        id=event_id,
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import run
+from db.engine import Rows, run
 
 
 def create(
@@ -55,6 +55,11 @@ def advance(connection: Connection, replay_id: UUID, *, cursor: UUID | None, rep
         cursor=cursor,
         replayed=replayed,
     )
+
+
+def page(connection: Connection, *, limit: int = 50) -> Rows:
+    """The newest bulk redeliveries first."""
+    return run(connection, "select * from replays order by created_at desc, id desc limit %(limit)s", limit=limit)
 
 
 def get(connection: Connection, replay_id: UUID) -> Any | None:

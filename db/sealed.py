@@ -49,6 +49,17 @@ def stale(connection: Connection, column: Column, key_id: str, *, after: UUID | 
     )
 
 
+def every(connection: Connection, column: Column, *, after: UUID | None, limit: int) -> Rows:
+    """(id, value) of all rows that have one, in id order; a list as JSON text."""
+    return run(
+        connection,
+        f"select {column.key} as id, {column.name}::text as value from {column.table} where {column.name} is not null"
+        f" and (%(after)s::uuid is null or {column.key} > %(after)s) order by {column.key} limit %(limit)s",
+        after=after,
+        limit=limit,
+    )
+
+
 def replace(connection: Connection, column: Column, row_id: UUID, old: str, new: str) -> bool:
     """Put another value where the old one stands. False when somebody changed or removed it meanwhile."""
     kind = "jsonb" if column.many else "text"

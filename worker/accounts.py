@@ -1,8 +1,9 @@
-"""Integrations as their owners use them: connect with the provider's own fields, pause, resume."""
+"""Integrations as their owners use them: connect with the provider's own fields, change, pause, end."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
@@ -12,8 +13,13 @@ import db.deliveries
 import db.integrations
 import db.tenants
 from providers import PROVIDERS
+from providers.contract import Provider
 from worker import ids
+from worker.enqueue import wake
+from worker.tenants import unknown as unknown_tenant
 from worker.vault import Vault
+
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 
 class AccountError(ValueError):
@@ -38,32 +44,82 @@ def connect(
     if facts is None:
         raise AccountError(f"There is no provider {provider!r}: there are {', '.join(sorted(PROVIDERS))}.")
     if tenant_id not in db.tenants.states(connection, [tenant_id]):
-        raise AccountError(f'Tenant "{tenant_id}" is not known: create it with `mesh tenants create {tenant_id}`.')
-    known = {field.name: field for field in facts.fields}
-    for field_name in fields:
-        if field_name not in known:
-            raise AccountError(f"{facts.title} has no field {field_name!r}: it has {', '.join(known) or 'none'}.")
-    present = {*installed, *(f.name for f in facts.fields if fields.get(f.name) or f.default is not None)}
-    missing = [f.name for f in facts.fields if f.required and f.name not in present]
-    if missing:
-        raise AccountError(f"{facts.title} needs {' and '.join(missing)}.")
-    values = {f.name: fields.get(f.name) or f.default for f in facts.fields}
+        raise AccountError(unknown_tenant(tenant_id))
+    config, secrets = _settled(facts, fields, installed)
     integration_id = ids.new()
-    sealed = {key: value for key, value in values.items() if known[key].sensitive and value}
     made = db.integrations.create(
         connection,
         integration_id=integration_id,
         tenant_id=tenant_id,
         provider=provider,
         name=name,
-        config={key: value for key, value in values.items() if not known[key].sensitive and value},
-        secrets_sealed=vault.seal(json.dumps(sealed), f"integrations.secrets_sealed:{integration_id}")
-        if sealed
-        else None,
+        config=config,
+        secrets_sealed=_sealed(vault, integration_id, secrets),
     )
     if made is None:
-        raise AccountError(f'{tenant_id} has a {facts.title} integration named "{name}" already: choose another name.')
+        there = db.integrations.find(connection, tenant_id, provider, name)
+        raise AccountError(
+            f'For {facts.title}, {tenant_id} has an integration named "{name}" already: change it with'
+            f" `mesh integrations reconnect {there}`, or choose another name."
+        )
     return made
+
+
+def reconnect(
+    connection: Connection,
+    vault: Vault,
+    integration_id: UUID,
+    fields: Mapping[str, str],
+    *,
+    installed: Collection[str] = (),
+) -> int:
+    """Change the given fields, keep the others, and call again. How many waiting deliveries are due now."""
+    row = db.integrations.get(connection, integration_id, lock=True)
+    if row is None:
+        raise AccountError(_nowhere(integration_id))
+    facts = PROVIDERS[row.provider]
+    sensitive = {field.name for field in facts.fields if field.sensitive}
+    secrets: Mapping[str, str] = {}
+    if row.secrets_sealed and not sensitive <= fields.keys():  # else what is there is not needed, nor its key
+        secrets = json.loads(vault.open(row.secrets_sealed, _place(integration_id)))
+    config, secrets = _settled(facts, {**row.config, **secrets, **fields}, installed)
+    db.integrations.set_fields(connection, integration_id, config, _sealed(vault, integration_id, secrets))
+    return resume(connection, integration_id)
+
+
+def _settled(
+    facts: Provider, fields: Mapping[str, str], installed: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Config and secrets, checked and completed with defaults. Raises AccountError."""
+    known = {field.name: field for field in facts.fields}
+    for name, value in fields.items():
+        if name not in known:
+            raise AccountError(f"{facts.title} has no field {name!r}: it has {', '.join(known) or 'none'}.")
+        if _UNPRINTABLE.search(value):  # it may be a secret: it is not repeated
+            raise AccountError(f"{name} holds a control character or a line break: give it without.")
+    values = {field.name: fields.get(field.name) or field.default for field in facts.fields}
+    missing = [f.name for f in facts.fields if f.required and not values[f.name] and f.name not in installed]
+    if missing:
+        raise AccountError(f"{facts.title} needs {' and '.join(missing)}.")
+    given = {name: value for name, value in values.items() if value}
+    return (
+        {name: value for name, value in given.items() if not known[name].sensitive},
+        {name: value for name, value in given.items() if known[name].sensitive},
+    )
+
+
+def _sealed(vault: Vault, integration_id: UUID, secrets: Mapping[str, str]) -> str | None:
+    return vault.seal(json.dumps(secrets), _place(integration_id)) if secrets else None
+
+
+def _place(integration_id: UUID) -> str:
+    return f"integrations.secrets_sealed:{integration_id}"
+
+
+def disconnect(connection: Connection, integration_id: UUID) -> None:
+    """End it: its waiting deliveries are cancelled when the engine looks at them, the parked ones now."""
+    _change(connection, integration_id, "disconnected", "Its owner disconnected it.")
+    _due(connection, integration_id)
 
 
 def pause(connection: Connection, integration_id: UUID) -> None:
@@ -74,9 +130,20 @@ def pause(connection: Connection, integration_id: UUID) -> None:
 def resume(connection: Connection, integration_id: UUID) -> int:
     """Call again. How many waiting deliveries are due now."""
     _change(connection, integration_id, "active", "")
-    return db.deliveries.unpark(connection, integration_id)
+    return _due(connection, integration_id)
+
+
+def _due(connection: Connection, integration_id: UUID) -> int:
+    """Make due what was parked; the commit wakes the workers."""
+    count = db.deliveries.unpark(connection, integration_id)
+    wake(connection)
+    return count
 
 
 def _change(connection: Connection, integration_id: UUID, state: str, reason: str) -> None:
     if not db.integrations.set_state(connection, integration_id, state, reason):
-        raise AccountError(f"There is no integration {integration_id}: `mesh integrations list` shows those that are.")
+        raise AccountError(_nowhere(integration_id))
+
+
+def _nowhere(integration_id: UUID) -> str:
+    return f"There is no integration {integration_id}: `mesh integrations list` shows those that are."

@@ -26,13 +26,14 @@ from providers import PROVIDERS
 from worker import ids
 from worker.catalog import event_types, unknown
 from worker.routing import Account, Subscription, route
+from worker.tenants import TENANT_ID
+from worker.tenants import unknown as unknown_tenant
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_KEY_LENGTH = 255
 MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message; producers may not use it
 BACKLOG_CHANNEL = "mesh_events"  # NOTIFY on it wakes the reconciler
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
-_TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")  # as table `tenants` has it
 _FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
 
 
@@ -77,6 +78,8 @@ def parse(message: Any) -> NewEvent:
 
 
 def _kind(value: Any) -> str:
+    if value == "":
+        return "an empty string"
     names = {
         type(None): "missing or null",
         bool: "a boolean",
@@ -114,7 +117,7 @@ def _checked(event: NewEvent) -> NewEvent:
     kind = event_types().get(event.type)
     if kind is None:
         raise EventRejected(unknown(event.type))
-    if not _TENANT_ID.fullmatch(event.tenant_id):
+    if not TENANT_ID.fullmatch(event.tenant_id):
         raise EventRejected("tenant_id must be 1 to 128 letters, digits, dots, colons, dashes or underscores.")
     try:
         encoded = json.dumps(event.data, ensure_ascii=False, allow_nan=False).encode()
@@ -183,9 +186,7 @@ def tenant_problems(connection: Connection, events: Sequence[NewEvent]) -> dict[
     problems = {}
     for tenant_id in wanted:
         if tenant_id not in states:
-            problems[tenant_id] = (
-                f'Tenant "{tenant_id[:100]}" is not known: create it with `mesh tenants create {tenant_id[:100]}`.'
-            )
+            problems[tenant_id] = unknown_tenant(tenant_id)
         elif states[tenant_id] != "active":
             problems[tenant_id] = f'Tenant "{tenant_id}" is {states[tenant_id]}: its events are not taken.'
     return problems

@@ -8,7 +8,7 @@ MESH_ENCRYPTION_KEYS, of every process, until it is finished. `oauth_states` are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -34,6 +34,27 @@ class Rotated:
 def rotate(engine: Engine, vault: Vault, report: Callable[[Rotated], None] = lambda done: None) -> list[Rotated]:
     """Seal everything with the first key. `report` hears of each batch."""
     return [_rotate_column(engine, vault, column, report) for column in db.sealed.COLUMNS]
+
+
+def unreadable(engine: Engine, vault: Vault) -> list[str]:
+    """Open everything that is sealed: why what does not open does not."""
+    return [why for column in db.sealed.COLUMNS for why in _unreadable(engine, vault, column)]
+
+
+def _unreadable(engine: Engine, vault: Vault, column: Column) -> Iterator[str]:
+    after = None
+    while True:
+        with engine.begin() as connection:
+            rows = db.sealed.every(connection, column, after=after, limit=BATCH)
+        if not rows:
+            return
+        after = rows[-1].id
+        for row in rows:
+            try:
+                for value in [each["sealed"] for each in json.loads(row.value)] if column.many else [row.value]:
+                    vault.open(value, f"{column.place}:{row.id}")
+            except VaultError as error:
+                yield str(error)
 
 
 def _rotate_column(engine: Engine, vault: Vault, column: Column, report: Callable[[Rotated], None]) -> Rotated:

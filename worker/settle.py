@@ -30,8 +30,8 @@ from worker.outcomes import Ending, not_stored
 
 AWAY_PAUSE_S = 0.25
 REASON_CHARS = 255  # as the schemas of our own events allow
-STOPPING_HOLD_ON_S = 8.0  # the same, once this process was asked to end
 HOLD_ON_S = 120.0  # how long outcomes are held while Postgres is away: past every lease
+STOPPING_HOLD_ON_S = 8.0  # the same, once this process was asked to end
 
 log = structlog.get_logger("mesh.settle")
 

@@ -20,6 +20,7 @@ from providers.http import masked
 from providers.signatures import new_secret
 from worker import ids
 from worker.catalog import event_types, unknown
+from worker.tenants import unknown as unknown_tenant
 from worker.vault import Vault
 
 PROVIDER = "zapier"  # whose webhooks these are, unless another is named
@@ -66,9 +67,7 @@ class Subscriptions:
         if event_type != "*" and event_type not in event_types():
             raise SubscriptionError(unknown(event_type))
         if tenant_id not in db.tenants.states(connection, [tenant_id]):
-            raise SubscriptionError(
-                f'Tenant "{tenant_id}" is not known: create it with `mesh tenants create {tenant_id}`.'
-            )
+            raise SubscriptionError(unknown_tenant(tenant_id))
         self.policy.check_url(url)
         webhook_id, secret = ids.new(), new_secret()
         url_hash = hashlib.sha256(url.encode()).digest()

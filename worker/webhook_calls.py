@@ -10,7 +10,7 @@ from typing import Any
 from model import Event
 from providers import PROVIDERS
 from providers.contract import Call, Exchange
-from providers.errors import ProviderError
+from providers.errors import OutcomeUnknown, ProviderError
 from providers.http import Transport
 from worker import ids
 from worker.catalog import event_types
@@ -30,6 +30,12 @@ class Tested:
     duration_ms: int
     exchange: Exchange | None
     error: ProviderError | None
+
+    @property
+    def sent(self) -> bool:
+        """Whether anything may have reached the receiver."""
+        answered = self.exchange is not None and self.exchange.status is not None
+        return answered or self.error is None or isinstance(self.error, OutcomeUnknown)
 
 
 def target_url(webhook: Any, vault: Vault) -> str:

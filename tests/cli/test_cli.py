@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import settings
-from cli import session
+from cli import session, welcome
 from cli.embedded import free_port
 from cli.errors import sentence
 from cli.main import COMMANDS, app
+from cli.stack import Stack
 from cli.times import duration, since
 from providers.zapier import adapter as zapier_adapter
 from sandbox.process import Sandbox
@@ -116,6 +120,13 @@ def dead_letter(servers: Servers, mesh: Mesh, sandbox: Sandbox) -> str:
         (delivery_id,) = cursor.fetchone() or ("",)
     connection.close()
     return str(delivery_id)
+
+
+def sql(servers: Servers, statement: str, **values: object) -> list[tuple[object, ...]]:
+    """Run one statement beside the command; its rows."""
+    with closing(psycopg2.connect(servers.database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 # ------------------------------------------------------------------------------------------- what a person reads
@@ -221,6 +232,18 @@ WRONG = {
     "type's schema": (["events", "types", "user.singup"], "did you mean user.signup?"),
     "since when": (["deliveries", "replay", "--since", "yesterday"], "such as 2h"),
     "replay what": (["deliveries", "replay"], "Say what to replay"),
+    "replay whose": (["deliveries", "replay", "--tenant", "acne"], "create it with `mesh tenants create acne`"),
+    "list whose": (["deliveries", "list", "--tenant", "acne"], 'Tenant "acne" is not known'),
+    "no tenant": (["webhooks", "list", "--tenant", ""], 'Tenant "" is not known: `mesh tenants list`'),
+    "event of no tenant": (
+        ["publish", "campaign.paused", "--tenant", "", "--data", PAUSED],
+        "must be a non-empty string, not an empty string",
+    ),
+    "deep data": (["publish", "campaign.paused", "--tenant", "acme", "--data", "[" * 100_000], "nested too deeply"),
+    "field of two lines": (
+        ["integrations", "connect", "elevenlabs", "--tenant", "acme", "--field", "api_key=s3cret\nx"],
+        "api_key holds a control character",
+    ),
     "key's name": (["keys", "generate", "--id", "a:b"], "cannot be a key's name"),
     **{
         " ".join(words): ([*words, str(uuid4())], "There is no")
@@ -236,6 +259,9 @@ WRONG = {
             ["webhooks", "rotate-secret"],
             ["integrations", "pause"],
             ["integrations", "resume"],
+            ["integrations", "reconnect"],
+            ["integrations", "disconnect"],
+            ["deliveries", "replay", "--webhook"],
         )
     },
 }
@@ -356,7 +382,9 @@ def test_an_integration(mesh: Mesh, tmp_path: Path) -> None:
     fields = ("--field", "api_key=@key", "--field", "voice_id=v_host")
     made = mesh("integrations", "connect", "elevenlabs", "--tenant", "acme", *fields)
     account = id_in(made.stdout)
-    assert "named" in mesh("integrations", "connect", "elevenlabs", "--tenant", "acme", *fields).stderr
+    again = mesh("integrations", "connect", "elevenlabs", "--tenant", "acme", *fields).stderr
+    assert again.startswith("For ElevenLabs, acme has an integration named")
+    assert f"`mesh integrations reconnect {account}`" in again
     assert mesh("integrations", "pause", account).exit_code == 0
     assert "paused" in mesh("integrations", "list").stdout
     assert "active" in mesh("integrations", "resume", account).stdout
@@ -364,10 +392,151 @@ def test_an_integration(mesh: Mesh, tmp_path: Path) -> None:
     assert "api_key*" in mesh("integrations", "providers").stdout
 
 
+def test_an_integration_is_reconnected_and_disconnected(
+    servers: Servers, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.checks.ANSWER_S", 0.1)
+    fields = ("--field", "api_key=old", "--field", "voice_id=v_host")
+    account = id_in(mesh("integrations", "connect", "elevenlabs", "--tenant", "acme", *fields).stdout)
+    event = ("publish", "audio.render_requested", "--tenant", "acme", "--data", '{"text": "Hi"}', "--door", "sql")
+    assert mesh(*event).exit_code == 0
+    park = "update deliveries set due_at = 'infinity'"
+    sql(servers, park)
+    sql(servers, "update integrations set state = 'needs_reconnect', state_reason = 'refused'")
+    assert re.search(r"warning +integrations +1 needs a person: `mesh integrations list`", mesh("doctor").stdout)
+    done = mesh("integrations", "reconnect", account, "--field", "api_key=new")
+    assert "is active; 1 waiting delivery is due now" in done.stdout
+    ((state, voice, sealed),) = sql(servers, "select state, config->>'voice_id', secrets_sealed from integrations")
+    assert (state, voice) == ("active", "v_host")
+    assert session.keys().open(str(sealed), f"integrations.secrets_sealed:{account}") == '{"api_key": "new"}'
+    sql(servers, park)
+    assert mesh("integrations", "disconnect", account).exit_code == 0
+    assert sql(servers, "select i.state, d.due_at <= now() from deliveries d join integrations i on true") == [
+        ("disconnected", True)
+    ]
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal(servers: Servers, mesh: Mesh) -> None:
+    evil = "\x1b]0;owned\x07"
+    sql(
+        servers,
+        "insert into rejected_events (door, reason, body, body_size, tenant_id, event_type, received_at, resolved_at)"
+        " values ('redis', %(evil)s, %(body)s, 9, %(evil)s, %(evil)s, now() - interval '1 h', now()),"
+        " ('redis', 'newest', 'x', 1, null, null, now(), null)",
+        evil=evil,
+        body=evil.encode(),
+    )
+    listed = mesh("events", "rejected").stdout
+    assert [line.split()[1] for line in listed.splitlines()[1:]] == ["open", "settled"]
+    shown = mesh("events", "rejected", UUID.findall(listed)[1]).stdout
+    assert "state   settled at" in shown
+    assert shown.count(r"\x1b]0;owned\x07") == 4
+    assert "\x1b" not in listed + shown
+
+
+def test_an_event_of_the_sql_door_that_was_rejected_says_so(servers: Servers, mesh: Mesh) -> None:
+    mesh("publish", "campaign.paused", "--tenant", "acme", "--data", PAUSED, "--door", "sql")
+    sql(
+        servers,
+        "insert into rejected_events (door, reason, body, body_size, event_id)"
+        " select 'sql', 'It does not fit.', 'x', 1, id from events",
+    )
+    event = id_in(mesh("events", "list").stdout)
+    assert "rejected: It does not fit.  mesh events rejected" in mesh("events", "show", event).stdout
+
+
+def test_dead_letters_by_webhook_alone(servers: Servers, mesh: Mesh, sandbox: Sandbox) -> None:
+    dead_letter(servers, mesh, sandbox)
+    hook = id_in(mesh("webhooks", "list").stdout)
+    assert "No bulk replays" in mesh("deliveries", "replays").stdout
+    assert "1 dead letter matches." in mesh("deliveries", "replay", "--webhook", hook, "--no-wait").stdout
+    assert re.search(rf"running +0 .*--webhook {hook}", mesh("deliveries", "replays").stdout)
+
+
+def test_a_new_key_has_a_new_name(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = f"{vault.generate('k7')}, {KEYS}"
+    given = {"": "k1", "k1:broken": "k1", KEYS: "k2", several: "k8", vault.generate("prod"): "k1"}
+    for keys, name in given.items():
+        monkeypatch.setenv("MESH_ENCRYPTION_KEYS", keys)
+        forget()
+        assert mesh("keys", "generate").stdout.startswith(f"{name}:")
+
+
+def test_a_rotation_opens_what_it_leaves(mesh: Mesh, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(mesh, sandbox)
+    monkeypatch.setenv("MESH_ENCRYPTION_KEYS", vault.generate("k1"))  # another key of the same name
+    forget()
+    done = mesh("keys", "rotate")
+    assert done.exit_code == 1
+    assert "cannot be opened: key 'k1' is another one" in done.stderr
+    assert "may leave" not in done.stdout
+
+
+def test_the_same_event_over_redis_again(mesh: Mesh) -> None:
+    event = ("publish", "campaign.paused", "--tenant", "acme", "--data", PAUSED, "--id", "k-2")
+    first = mesh(*event, "--door", "sql")
+    again = mesh(*event)
+    assert "was there already" in again.stdout
+    assert id_in(again.stdout) == id_in(first.stdout)
+
+
+def test_a_test_that_could_not_be_sent_does_not_say_sent(mesh: Mesh) -> None:
+    url = f"http://127.0.0.1:{free_port()}/gone"
+    made = mesh("webhooks", "register", "--tenant", "acme", "--event", "*", "--url", url)
+    done = mesh("webhooks", "test", id_in(made.stdout))
+    assert (done.exit_code, is_one_sentence(done.stderr)) == (1, True)
+    assert done.stderr.startswith("Nothing was sent: ")
+    assert "Sent" not in done.stdout
+
+
+def test_the_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).stdout)
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_home_that_cannot_be_made(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = alone(tmp_path, command, MESH_HOME=str(tmp_path / "file" / "home"))
+    assert (done.returncode, is_one_sentence(done.stderr)) == (1, True)
+    assert "set MESH_HOME to a folder you own" in done.stderr
+
+
+def test_up_prints_lines_to_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(tmp_path, env={}, plan=lambda plan: [])
+    stack.settings = {
+        "database_url": "postgresql:///mesh?host=/a&user=b",
+        "redis_url": "redis://:pa55@127.0.0.1:7001/0",
+        "flower_basic_auth": "mesh:fl0wer",
+    }
+    monkeypatch.setattr("sys.argv", [".venv/bin/mesh", "up"])
+    screen = io.StringIO()
+    for line in welcome.lines(stack):
+        Console(file=screen, width=100).print(line, soft_wrap=True)
+    shown = screen.getvalue()
+    receiver = f"{stack.sandbox_url}/receive/hello"
+    assert "DATABASE_URL='postgresql:///mesh?host=/a&user=b'\nREDIS_URL=redis://:pa55@127.0.0.1:7001/0\n" in shown
+    assert "user mesh, password fl0wer" in shown
+    assert f"campaign.paused \\\n    --url {receiver}\n.venv/bin/mesh publish campaign.paused" in shown
+    assert f"{stack.sandbox_url}/fault/500/receive/hello" in shown
+    assert all(len(line) <= 100 for line in shown.splitlines() if str(tmp_path) not in line)
+
+
+def test_the_command_as_another_terminal_can_call_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, called in (
+        (str(tmp_path / ".venv/bin/mesh"), ".venv/bin/mesh"),
+        (".venv/bin/mesh", ".venv/bin/mesh"),
+        ("/x y/mesh", "'/x y/mesh'"),
+        ("/cli/main.py", "mesh"),
+    ):
+        monkeypatch.setattr("sys.argv", [given])
+        assert welcome.command() == called
+
+
 def test_a_dead_letter_is_replayed(servers: Servers, mesh: Mesh, sandbox: Sandbox) -> None:
     delivery = dead_letter(servers, mesh, sandbox)
     dry = mesh("deliveries", "replay", "--since", "1h", "--tenant", "acme", "--dry-run")
-    assert dry.stdout.startswith("1 dead letter since")
+    assert re.fullmatch(r"1 dead letter since .* matches\.\n", dry.stdout)
     assert "failed" in mesh("deliveries", "list").stdout
     stored = mesh("deliveries", "replay", "--since", "1h", "--provider", "zapier", "--no-wait")
     assert "is stored" in stored.stdout
