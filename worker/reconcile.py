@@ -118,7 +118,7 @@ def fill_queue(engine: Engine, dispatcher: Dispatcher, provider: str) -> bool:
         return True
     with engine.begin() as connection:
         if not db.deliveries.lock_backlog(connection, provider):
-            return False  # another worker fills it right now
+            return True  # another worker fills it right now, perhaps without what has just come
         ids = db.deliveries.take_backlog(connection, provider, limit=room, per_tenant=room)
     unsent = dispatcher.send((provider, delivery_id) for delivery_id in ids)
     if unsent:
