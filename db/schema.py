@@ -40,8 +40,3 @@ def ensure_log_partitions(connection: Connection) -> int:
 def is_applied(connection: Connection) -> bool:
     """Whether the schema is there at all."""
     return bool(run(connection, "select to_regclass('integration_sync_logs') is not null")[0][0])
-
-
-def count_rows(connection: Connection, table: str) -> int:
-    """How many rows a table holds (an exact count: for small tables and tests)."""
-    return int(run(connection, f'select count(*) from "{table}"')[0][0])
