@@ -1,6 +1,8 @@
 # Everything here needs only Python >= 3.11 and make: .venv is made on first use, from constraints.txt.
 #   PYTHON=python3.12   the Python to make .venv with     ARGS='-k webhooks'   passed on to pytest
-#   ROUNDS=20 SEED=7    of `make chaos`
+#   PARTS='slow growth' of `make bench`, or all
+#   FAULT='kill beat'   of `make chaos`: only faults whose names contain this
+#   ROUNDS=20 SEED=7    of `make chaos`: random mixes instead; the same seed gives the same ones
 
 SHELL := /bin/sh
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
@@ -30,11 +32,12 @@ lint: .venv/.dev ## style, types, and which part may import which
 	.venv/bin/mypy
 	.venv/bin/pytest tests/test_arrows.py
 
-bench: .venv/.runtime ## measure throughput and latency on this machine
-	@.venv/bin/python -m bench $(ARGS)
+bench: .venv/.bench ## measure on this machine, beside other task queues (PARTS='slow growth' or all)
+	@.venv/bin/python -m bench $(PARTS) $(ARGS)
 
-chaos: .venv/.runtime ## kill processes at random and count what got lost (ROUNDS=, SEED=)
-	@.venv/bin/python -m bench.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+chaos: .venv/.runtime ## break it in every way, under load, and count what got lost (FAULT=, ROUNDS=, SEED=)
+	@.venv/bin/python -m bench.chaos $(if $(FAULT),--fault "$(FAULT)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove .venv and caches; the data in .mesh stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
@@ -62,7 +65,12 @@ clean: ## remove .venv and caches; the data in .mesh stays
 	@$(PIP) -e '.[embedded]'
 	@touch $@
 
+.venv/.bench: .venv/.made pyproject.toml constraints.txt
+	@echo "Installing what runs, and what it is measured with, into .venv (once; about a minute)."
+	@$(PIP) -e '.[bench]'
+	@touch .venv/.runtime $@
+
 .venv/.dev: .venv/.made pyproject.toml constraints.txt
 	@echo "Installing what runs, and what tests it, into .venv (once; about a minute)."
 	@$(PIP) -e '.[dev]'
-	@touch .venv/.runtime $@
+	@touch .venv/.runtime .venv/.bench $@

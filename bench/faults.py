@@ -1,27 +1,34 @@
-"""What chaos does, when, and what was in the air at that moment."""
+"""The named faults, as a table, and which of them strike in a random mix."""
 
 from __future__ import annotations
 
 import random
-import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from bench.ground import Ground, query
-from cli.stack import Stack
+from bench import clock_faults, server_faults, worker_faults
+from bench.target import Effect, Target
+from worker.faults import PHASES
 
-Answer = TypeVar("Answer")
+Strike = Callable[[Target, float], Effect]
 
-DEATH_S = 5.0  # how long a killed process may take to be gone
-BUSY_S = 2.0  # how long a worker that is to be killed may take to have calls in the air
-BIRTH_S = 5.0  # how long we wait for a process that is to be killed, while its supervisor starts it again
+MIXED = 8  # faults in a random mix, worker kills included
+MIXED_KILLS = 2
+WORKER_KILL = "kill a worker at a random moment"
 
-# A dead worker's open attempts: claimed and not settled. Read after its death, when nothing moves them until their
-# leases end, so the set is exact. The receiver's gauge would miss what it has answered and nobody has settled yet,
-# which is repeated too; and it cannot tell whose a request is.
-HELD = "select delivery_id::text from integration_sync_logs where state = 'started' and worker = %(worker)s"
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong. `strike` gets how many seconds it lasts, and returns when it is over."""
+
+    name: str
+    strike: Strike
+    seconds: float = 0.0
+    short_s: float = 0.0  # the same in the short form and in mixes
+    mixes: bool = True  # whether others may strike beside it
+    clocked: bool = False  # whether it needs a mesh whose clocks can be stepped
+    missing: Callable[[], str] = lambda: ""  # what this machine lacks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,8 @@ class Planned:
     """A fault and its moment, in seconds from the first publishing."""
 
     at_s: float
-    name: str
+    fault: Fault
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,94 +47,78 @@ class Struck:
     at_s: float
     name: str
     took_s: float
-    held: Sequence[str] = ()  # deliveries that a killed worker had claimed and not settled
+    over_at: float  # unix time
+    effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What faults act on."""
-
-    ground: Ground
-    stack: Stack
-    database_url: str
+def _clock(name: str, seconds: int, *processes: str) -> Fault:
+    strike = clock_faults.stepped(seconds, *processes)
+    return Fault(name, strike, 2, 2, mixes=False, clocked=True, missing=clock_faults.missing)
 
 
-def _kill_worker(target: Target, name: str) -> Sequence[str]:
-    """Kill it at work rather than while it starts; after a while, whatever it does."""
-    _until(lambda: _held(target, target.stack.supervisor.pid(name)), BUSY_S)
-    return _held(target, _kill(target.stack, name))
+_PHASE_NAMES = {"send": "kill a worker before send", "sent": "kill a worker after send"}
+
+FAULTS: Sequence[Fault] = (
+    *(
+        Fault(_PHASE_NAMES.get(phase, f"kill a worker after {phase}"), worker_faults.at_phase(phase))
+        for phase in PHASES
+    ),
+    Fault(WORKER_KILL, worker_faults.one),
+    Fault("SIGTERM, then SIGKILL a worker", worker_faults.terminated_and_killed),
+    Fault("kill all workers", worker_faults.all_at_once),
+    Fault("deploy: SIGTERM each worker in turn", worker_faults.deployed, 20, 5),
+    Fault("a delivery that kills its worker", worker_faults.poisoned, 55, 35, mixes=False),
+    Fault("kill beat", worker_faults.beat),
+    Fault("two beats", worker_faults.two_beats, 6, 3),
+    Fault("many reconcilers at once", worker_faults.many_reconcilers, 5, 2),
+    Fault("Redis: FLUSHALL", server_faults.redis_flushed),
+    Fault("Redis killed, back empty", server_faults.redis_back_empty),
+    Fault("Redis killed, back with its data", server_faults.redis_back),
+    Fault("Redis unreachable", server_faults.redis_unreachable, 60, 4),
+    Fault("Redis paused", server_faults.redis_paused, 25, 3),
+    Fault("Redis: every connection killed", server_faults.redis_clients_killed),
+    Fault("PostgreSQL restarted", server_faults.postgres_restarted),
+    Fault("PostgreSQL crashed", server_faults.postgres_crashed),
+    Fault("PostgreSQL: every backend terminated", server_faults.postgres_cut_off),
+    Fault("PostgreSQL: no connection left", server_faults.postgres_exhausted, 6, 2),
+    Fault("PostgreSQL: disk full", server_faults.disk_full, 6, 2),
+    Fault("PostgreSQL: read-only", server_faults.read_only, 6, 2),
+    Fault("PostgreSQL paused", server_faults.postgres_paused, 12, 3),
+    Fault("PostgreSQL away, longer than leases", server_faults.postgres_away, 15, 8, mixes=False),
+    _clock("clocks jump an hour ahead", 3600),
+    _clock("clocks jump an hour back", -3600),
+    _clock("beat's clock an hour behind", -3600, "beat"),
+)
 
 
-def _held(target: Target, pid: int | None) -> Sequence[str]:
-    worker = f"{socket.gethostname()}:{pid}"  # as `worker.resources` names itself
-    return [row[0] for row in query(target.database_url, HELD, {"worker": worker})] if pid else []
+def matching(text: str) -> list[Fault]:
+    """The faults whose names contain a text, whatever its case; one that is named exactly is meant alone."""
+    wanted = text.casefold()
+    exact = [fault for fault in FAULTS if fault.name.casefold() == wanted]
+    return exact or [fault for fault in FAULTS if wanted in fault.name.casefold()]
 
 
-def _kill_beat(target: Target) -> Sequence[str]:
-    _kill(target.stack, "beat")
-    return ()
+def mix(rng: random.Random) -> list[Planned]:
+    """Some faults of all kinds, in random order, each a while after the one before."""
+    kinds = [fault for fault in FAULTS if fault.mixes and fault.name != WORKER_KILL]
+    (kill,) = matching(WORKER_KILL)
+    chosen = [*rng.sample(kinds, MIXED - MIXED_KILLS), *[kill] * MIXED_KILLS]
+    rng.shuffle(chosen)
+    return in_turn(rng, chosen)
 
 
-def _kill(stack: Stack, name: str) -> int | None:
-    """SIGKILL; the process id once it is gone, None when none ran."""
-    pid = _until(lambda: stack.supervisor.pid(name), BIRTH_S)
-    if pid is not None:
-        stack.supervisor.kill(name)
-        _until(lambda: stack.supervisor.pid(name) != pid, DEATH_S)
-    return pid
-
-
-def _until(ask: Callable[[], Answer], seconds: float) -> Answer:
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return answer
-
-
-def _flush(target: Target) -> Sequence[str]:
-    target.ground.redis.flushall()
-    return ()
-
-
-def _kill_redis(target: Target) -> Sequence[str]:
-    target.ground.redis.kill()
-    target.ground.redis.restart(empty=True)
-    return ()
-
-
-def _crash_postgres(target: Target) -> Sequence[str]:
-    target.ground.postgres.restart("immediate")
-    return ()
-
-
-def _restart_postgres(target: Target) -> Sequence[str]:
-    target.ground.postgres.restart("fast")
-    return ()
-
-
-FAULTS: Mapping[str, Callable[[Target], Sequence[str]]] = {
-    "kill worker-1": lambda target: _kill_worker(target, "worker-1"),
-    "kill worker-2": lambda target: _kill_worker(target, "worker-2"),
-    "kill beat": _kill_beat,
-    "flush redis": _flush,
-    "kill redis": _kill_redis,
-    "crash postgres": _crash_postgres,
-    "restart postgres": _restart_postgres,
-}
-WORKERS = ("kill worker-1", "kill worker-2")
-OTHERS = ("kill beat", "flush redis", "kill redis", "crash postgres", "restart postgres")
-
-
-def plan(rng: random.Random, over_s: float, worker_kills: int = 3) -> list[Planned]:
-    """All kinds of faults once and workers several times, in random order, at random moments."""
-    names = [*OTHERS, *(rng.choice(WORKERS) for _ in range(worker_kills))]
-    rng.shuffle(names)
-    moments = sorted(rng.uniform(0.05, 0.95) * over_s for _ in names)
-    return [Planned(at_s, name) for at_s, name in zip(moments, names, strict=True)]
+def in_turn(rng: random.Random, chosen: Sequence[Fault]) -> list[Planned]:
+    """These faults in this order, at random moments."""
+    planned, at_s = [], 0.0
+    for fault in chosen:
+        at_s += rng.uniform(0.3, 1.5)
+        planned.append(Planned(at_s, fault, fault.short_s))
+        at_s += fault.short_s
+    return planned
 
 
 def strike(planned: Planned, target: Target, began: float) -> Struck:
     """Do it now; `began` is the monotonic time of the first publishing."""
     now = time.monotonic()
-    held = FAULTS[planned.name](target)
-    return Struck(now - began, planned.name, time.monotonic() - now, held)
+    effect = planned.fault.strike(target, planned.seconds)
+    return Struck(now - began, planned.fault.name, time.monotonic() - now, time.time(), effect)

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 import db.schema
 import db.tenants
 from cli.embedded import Postgres, Redis
-from cli.stack import Plan, ProcessSpec, Stack
+from cli.stack import Plan, ProcessSpec, Stack, specs
 from db.engine import connect
 from providers.addresses import AddressPolicy
 from providers.addresses import networks as parse_networks
@@ -83,7 +83,14 @@ class Ground:
         argv = [sys.executable, "-m", "sandbox", "--port", "0", "--port-file", str(self._port_file)]
         return [ProcessSpec("sandbox", argv, plan.env, ready=self._port_file.exists, restart=False)]
 
-    def mesh(self, name: str, *, say: Callable[[str], None] | None = None, **settings: str) -> Stack:
+    def mesh(
+        self,
+        name: str,
+        *,
+        say: Callable[[str], None] | None = None,
+        plan: Callable[[Plan], Sequence[ProcessSpec]] = specs,
+        **settings: str,
+    ) -> Stack:
         """A mesh with a fresh database, not started yet. `settings` are environment variables of its processes."""
         database_url = self.postgres.url(name)
         env = {
@@ -102,6 +109,7 @@ class Ground:
             prepare=apply_schema,
             worker_ready=lambda _worker: listeners(database_url) >= WORKERS,
             say=say or self._say,
+            plan=lambda planned: list(plan(planned)),
         )
 
 

@@ -9,6 +9,9 @@ import psutil
 Pids = Callable[[], Sequence[int]]
 
 
+QUIET = 0.1  # of the machine, at most for others, or figures say little
+
+
 class Meter:
     """CPU seconds of named parts, from `start` to `read`."""
 
@@ -27,6 +30,22 @@ class Meter:
 
     def _now(self) -> dict[str, float]:
         return {name: sum(map(tree_s, pids())) for name, pids in self._parts.items()}
+
+
+def machine_s() -> float:
+    """CPU seconds of this whole machine since it started, on all cores, whoever used them."""
+    times = psutil.cpu_times()
+    return float(sum(times[:]) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def warning(others: float) -> list[str]:
+    """A line where others took too much of the machine for rates to mean anything."""
+    if others <= QUIET:
+        return []
+    return [
+        f"Other programs took up to {100 * others:.0f} % of this machine: rates say little then, CPU per delivery more."
+        " Measure again when it is quiet."
+    ]
 
 
 def tree_s(pid: int) -> float:

@@ -13,11 +13,16 @@ from typing import Any
 import psycopg2
 import redis
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
+import db.engine
 from bench.ground import AWAY, EVENT_TYPE, is_away
+from worker.enqueue import accept
 
 AWAY_PAUSE_S = 0.05
 PUBLISH = "select publish_event(%s, %s, %s::jsonb, %s)"
+
+READ_ONLY = "25006"  # the code of a server that takes no writes for now
 
 Send = Callable[[Sequence[str]], None]  # events of these ids, all or an exception
 
@@ -58,7 +63,7 @@ class SqlDoor:
                 for key in keys:
                     cursor.execute(PUBLISH, (self._tenant_id, EVENT_TYPE, json.dumps(data(key)), key))
         except psycopg2.Error as error:
-            if not is_away(error):
+            if not _passes(error):
                 raise
             self.close()
             self._connection = None
@@ -69,6 +74,35 @@ class SqlDoor:
         if self._connection is not None:
             with suppress(*AWAY):
                 self._connection.close()
+
+
+class AcceptDoor:
+    """A producer in Python that accepts events in a transaction of its own."""
+
+    def __init__(self, database_url: str, tenant_id: str) -> None:
+        self._engine = db.engine.connect(database_url, name="producer", pool_size=1)
+        self._tenant_id = tenant_id
+
+    def send(self, keys: Sequence[str]) -> None:
+        """One transaction with `accept`; when it returns, they are committed."""
+        events = [{"type": EVENT_TYPE, "tenant_id": self._tenant_id, "data": data(key), "id": key} for key in keys]
+        try:
+            with self._engine.begin() as connection:
+                accept(connection, events)
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None)
+            if not db.engine.is_away(error) and not (isinstance(cause, psycopg2.Error) and _passes(cause)):
+                raise
+            raise psycopg2.OperationalError(str(error)) from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._engine.dispose()
+
+
+def _passes(error: psycopg2.Error) -> bool:
+    """Whether the server, not the statement, is at fault."""
+    return is_away(error) or error.pgcode == READ_ONLY
 
 
 def insist(send: Send, keys: Sequence[str], stop: threading.Event) -> int:
@@ -86,39 +120,57 @@ def insist(send: Send, keys: Sequence[str], stop: threading.Event) -> int:
 
 
 class Producer(threading.Thread):
-    """Sends its ids in groups of random size, evenly over a time, whatever happens meanwhile."""
+    """Sends its ids in groups, evenly over a time, whatever happens meanwhile; then, when told, those of its tail."""
 
-    def __init__(self, name: str, send: Send, groups: Sequence[Sequence[str]], over_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        groups: Sequence[Sequence[str]],
+        over_s: float,
+        *,
+        tail: Sequence[Sequence[str]] = (),
+        tail_s: float = 0.0,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._send = send
-        self._groups = groups
-        self._over_s = over_s
+        self._parts = ((groups, over_s), (tail, tail_s))
         self._stop_asked = threading.Event()
+        self._tail_asked = threading.Event()
         self.sent: set[str] = set()  # whose sending returned without an error
         self.retries = 0
         self.error: BaseException | None = None
 
     def run(self) -> None:
         """Thread body. A fault of ours ends the round with it."""
+        main, tail = self._parts
         try:
-            self._publish()
+            self._publish(*main)
+            if tail[0]:
+                self._tail_asked.wait()
+                self._publish(*tail)
         except Stopped:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again by `finish`
             self.error = error
 
-    def _publish(self) -> None:
+    def _publish(self, groups: Sequence[Sequence[str]], over_s: float) -> None:
         began = time.monotonic()
-        for place, group in enumerate(self._groups):
-            due = began + self._over_s * place / len(self._groups)
+        for place, group in enumerate(groups):
+            due = began + over_s * place / len(groups)
             if self._stop_asked.wait(max(0.0, due - time.monotonic())):
-                return
+                raise Stopped
             self.retries += insist(self._send, group, self._stop_asked) - 1
             self.sent.update(group)
 
     def end(self) -> None:
         """Stop as soon as possible."""
         self._stop_asked.set()
+        self._tail_asked.set()
+
+    def finish_with_tail(self) -> None:
+        """Send the tail too, as soon as all else is sent."""
+        self._tail_asked.set()
 
     def finish(self, timeout_s: float) -> None:
         """Wait until all is sent. Raises what went wrong, or TimeoutError."""

@@ -2,7 +2,7 @@
 
 It reads jobs, a line of JSON each, says "ready" once what that job needs is imported and connected, publishes when it
 reads a line more, and then says in JSON when it began and ended and what it cost. DATABASE_URL and REDIS_URL come from
-the environment, as for any producer.
+the environment, as for any producer; a peer's producer finds its place there too.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import redis
-
 from bench.ground import EVENT_TYPE
+from bench.part import NotMeasured
 from bench.producers import SqlDoor, data, over_redis
 from settings import current
 
 LIST = 1000  # events handed to publish_many at once; it sends messages of 50
 TRANSACTION = 50  # events in one transaction of the SQL door
-PIPELINE = 500  # events of the loop's producer in one round trip
 
 Publish = Callable[[str, Sequence[str]], None]
 
@@ -60,19 +60,9 @@ def in_transactions(tenant_id: str, keys: Sequence[str]) -> None:
     door.close()
 
 
-def to_plain_celery(tenant_id: str, keys: Sequence[str]) -> None:
-    """`delay` of the plain task, one by one."""
-    from bench.peers.celery_plain import deliver
-
-    for key in keys:
-        deliver.delay(event(tenant_id, key))
-
-
-def to_the_loop(tenant_id: str, keys: Sequence[str]) -> None:
-    """JSON pushed in pipelines."""
-    client = redis.Redis.from_url(current().redis_url)
-    for start in range(0, len(keys), PIPELINE):
-        client.rpush("bench", *(json.dumps(event(tenant_id, key)) for key in keys[start : start + PIPELINE]))
+def to_peer(publish: Callable[[Sequence[Any]], None], tenant_id: str, keys: Sequence[str]) -> None:
+    """A peer's own way; see its module."""
+    publish([event(tenant_id, key) for key in keys])
 
 
 def event(tenant_id: str, key: str) -> Mapping[str, Any]:
@@ -81,43 +71,45 @@ def event(tenant_id: str, key: str) -> Mapping[str, Any]:
     return {"id": str(uuid4()), "type": EVENT_TYPE, "tenant_id": tenant_id, "occurred_at": moment, "data": data(key)}
 
 
-KINDS: Mapping[str, Publish] = {
-    "lists": in_lists,
-    "one by one": one_by_one,
-    "sql": in_transactions,
-    "celery": to_plain_celery,
-    "loop": to_the_loop,
-}
+DOORS: Mapping[str, Publish] = {"lists": in_lists, "one by one": one_by_one, "sql": in_transactions}
 
 
 def main() -> None:
     """Job after job, until the input ends."""
     for line in sys.stdin:
         job = json.loads(line)
-        _warm_up(job["kind"])
+        publish = ready(job["kind"])
+        keys = [f"{job['tenant_id']}-{number}" for number in range(job["events"])]
         print("ready", flush=True)
         sys.stdin.readline()
-        print(json.dumps(_publish(**job)), flush=True)
+        began, cpu = time.time(), time.process_time()
+        publish(job["tenant_id"], keys)
+        said = {"first_at": began, "last_at": time.time(), "cpu_s": time.process_time() - cpu}
+        print(json.dumps(said), flush=True)
 
 
-def _publish(kind: str, tenant_id: str, events: int) -> dict[str, float]:
-    keys = [f"{tenant_id}-{number}" for number in range(events)]
-    began, cpu = time.time(), time.process_time()
-    KINDS[kind](tenant_id, keys)
-    return {"first_at": began, "last_at": time.time(), "cpu_s": time.process_time() - cpu}
+@cache
+def ready(kind: str) -> Publish:
+    """The way to publish, imported and connected: a producer is a running program, not one that starts.
+
+    The kind is a door of the mesh, or a peer's module.
+    """
+    if kind not in DOORS:
+        peer = import_module(f"bench.peers.{kind}")
+        peer.connect()
+        return partial(to_peer, peer.publish)
+    if kind != "sql":
+        _connect()
+    return DOORS[kind]
 
 
-def _warm_up(kind: str) -> None:
-    """Import what the kind needs: a producer is a running program, not one that starts."""
-    if kind in ("lists", "one by one"):
-        from worker.app import app
-        from worker.catalog import event_types
+def _connect() -> None:
+    from worker.app import app
+    from worker.catalog import event_types
 
-        event_types()
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=3)
-    elif kind == "celery":
-        import bench.peers.celery_plain  # noqa: F401
+    event_types()
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=3)
 
 
 class Publisher:
@@ -163,7 +155,7 @@ class Publisher:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
-            raise RuntimeError("the publisher has ended; what it said stands above")
+            raise NotMeasured("The publisher has ended; what it said stands above.")
         return line
 
 

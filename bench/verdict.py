@@ -4,6 +4,7 @@ not_accepted   the producer gave it, again and again, and it is not in `events`
 lost           acknowledged, then gone; accepted without a delivery; settled, yet the receiver never answered it
 stuck          not settled, or an attempt row still open, after the wait
 dead           a dead letter or a cancelled delivery, although the receiver says yes to everything
+undead         what kills its worker is no dead letter, or was called more often than it may
 unlogged       more requests at the receiver than attempt rows
 doubled        a second delivery of one event: the receiver could not know it for a repetition
 duplicates     more requests of one delivery than died with a killed worker explain
@@ -46,6 +47,8 @@ class Facts:
     open_attempts: Collection[str]
     received: Mapping[str, Receipt]
     held: Counter[str] = field(default_factory=Counter)  # how many killed workers held it when they died
+    poison: Collection[str] = ()  # those that kill their workers, and must end as dead letters
+    poison_calls: int = 0  # how often one of these may be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ class Verdict:
         return not any(self.violations.values())
 
 
+def recovery_s(over_at: float, claimed: Mapping[str, float], arrived: Mapping[str, float]) -> float | None:
+    """Seconds from the end of a fault to the first call of a delivery that was first claimed after it.
+
+    Both by delivery id, in unix seconds. None when there was no such call.
+    """
+    after = [arrived[key] for key, at in claimed.items() if at >= over_at and key in arrived]
+    return min(after) - over_at if after else None
+
+
 def judge(facts: Facts) -> Verdict:
     """Hold the receiver's record against the ledger."""
     answers = facts.received.values()
@@ -84,7 +96,12 @@ def judge(facts: Facts) -> Verdict:
             "not_accepted": sorted(set(facts.published) - facts.events.keys()),
             "lost": _lost(facts),
             "stuck": _stuck(facts),
-            "dead": sorted(key for key, each in facts.deliveries.items() if each.state in ("failed", "cancelled")),
+            "dead": sorted(
+                key
+                for key, each in facts.deliveries.items()
+                if each.state in ("failed", "cancelled") and key not in facts.poison
+            ),
+            "undead": sorted(key for key in facts.poison if _is_undead(facts, key)),
             "unlogged": sorted(
                 key for key, each in facts.received.items() if each.requests > facts.attempts.get(key, 0)
             ),
@@ -101,7 +118,7 @@ def _lost(facts: Facts) -> list[str]:
     unheard = [
         key
         for key, each in facts.deliveries.items()
-        if each.state in FINAL and facts.received.get(key, Receipt(0, 0)).ok == 0
+        if each.state in FINAL and key not in facts.poison and facts.received.get(key, Receipt(0, 0)).ok == 0
     ]
     return sorted(set(facts.vanished) | set(unrouted) | set(unheard))
 
@@ -109,6 +126,11 @@ def _lost(facts: Facts) -> list[str]:
 def _stuck(facts: Facts) -> list[str]:
     waiting = {key for key, each in facts.deliveries.items() if each.state not in FINAL}
     return sorted(waiting | set(facts.open_attempts))
+
+
+def _is_undead(facts: Facts, key: str) -> bool:
+    called = facts.received.get(key, Receipt(0, 0)).requests
+    return facts.deliveries[key].state != "failed" or called > facts.poison_calls
 
 
 def _doubled(facts: Facts) -> list[str]:

@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from providers.messages import compact_json
 from providers.signatures import sign
 
-QUEUE = "bench"
+QUEUE = "bench"  # the peers share a Redis: each appends its own name
 TABLE = """
 create table if not exists bench_rows (
     id          uuid primary key,
@@ -60,3 +61,10 @@ def signed(event: Mapping[str, Any], secret: str) -> tuple[bytes, dict[str, str]
         **sign((secret,), event["id"], int(time.time()), body),
     }
     return body, headers
+
+
+def row(event: Mapping[str, Any], status: int, started_at: datetime) -> tuple[Any, ...]:
+    """An attempt's row, in the order of COLUMNS; the attempt ends now."""
+    duration_ms = int((datetime.now(UTC) - started_at).total_seconds() * 1000)
+    state = "succeeded" if 200 <= status < 300 else "failed"
+    return (event["id"], event["tenant_id"], event["type"], state, status, duration_ms, started_at, str(os.getpid()))

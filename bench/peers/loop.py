@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 import psycopg2
 import redis
 
-from bench.peers.job import COLUMNS, QUEUE, Place, place, signed
+from bench.peers.job import COLUMNS, QUEUE, Place, place, row, signed
 
+KEY = f"{QUEUE}-loop"
 BATCH = 100
+PIPELINE = 500  # events that a publisher sends in one round trip
 IDLE_S = 0.002
 
 
@@ -32,7 +34,7 @@ def main() -> None:
     http = HTTPConnection(target.hostname or "", target.port)
     connection = psycopg2.connect(here.database_url, application_name="loop")
     while not stopped.is_set():
-        batch: Any = queue.lpop(QUEUE, BATCH)
+        batch: Any = queue.lpop(KEY, BATCH)
         if not batch:
             time.sleep(IDLE_S)
             continue
@@ -46,16 +48,23 @@ def _deliver(http: HTTPConnection, path: str, event: dict[str, Any], here: Place
     http.request("POST", path + event["tenant_id"], body, headers)
     answer = http.getresponse()
     answer.read()
-    duration_ms = int((datetime.now(UTC) - started_at).total_seconds() * 1000)
-    state = "succeeded" if answer.status < 300 else "failed"
-    row = (event["id"], event["tenant_id"], event["type"], state, answer.status, duration_ms, started_at.isoformat(),
-           os.getpid())  # fmt: skip
-    return "\t".join(map(str, row)) + "\n"
+    return "\t".join(map(str, row(event, answer.status, started_at))) + "\n"
 
 
 def _store(connection: Any, rows: list[str]) -> None:
     with connection, connection.cursor() as cursor:
         cursor.copy_from(io.StringIO("".join(rows)), "bench_rows", columns=COLUMNS)
+
+
+def publish(events: Sequence[Any]) -> None:
+    """JSON pushed in pipelines."""
+    client = redis.Redis.from_url(place().redis_url)
+    for start in range(0, len(events), PIPELINE):
+        client.rpush(KEY, *map(json.dumps, events[start : start + PIPELINE]))
+
+
+def connect() -> None:
+    """Nothing to make ready."""
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.verdict import Delivery, Facts, Receipt, judge
+from bench.verdict import Delivery, Facts, Receipt, judge, recovery_s
 
 PLAIN = Facts(
     published=["a", "b", "c"],
@@ -22,6 +22,17 @@ PLAIN = Facts(
     open_attempts=[],
     received={"to-a": Receipt(1, 1), "to-b": Receipt(1, 1), "to-c": Receipt(2, 2)},
     held=Counter({"to-c": 1, "to-a": 1}),
+)
+
+# What kills its workers: two of them held it, and it ended as a dead letter.
+POISONED = replace(
+    PLAIN,
+    deliveries={**PLAIN.deliveries, "to-b": Delivery("event-b", "failed")},
+    attempts={**PLAIN.attempts, "to-b": 2},
+    received={**PLAIN.received, "to-b": Receipt(2, 0)},
+    held=Counter({"to-c": 1, "to-b": 2}),
+    poison=["to-b"],
+    poison_calls=2,
 )
 
 PLANTED = {
@@ -53,6 +64,17 @@ PLANTED = {
         ["to-b", "to-c"],
     ),
     "a duplicate that no kill explains": (replace(PLAIN, held=Counter({"to-a": 5})), "duplicates", ["to-c"]),
+    "poison that is delivered": (
+        replace(POISONED, deliveries={**PLAIN.deliveries, "to-b": Delivery("event-b", "succeeded")}),
+        "undead",
+        ["to-b"],
+    ),
+    "poison that kills too many": (replace(POISONED, poison_calls=1), "undead", ["to-b"]),
+    "a dead letter beside the poison": (
+        replace(POISONED, deliveries={**POISONED.deliveries, "to-c": Delivery("event-c", "failed")}),
+        "dead",
+        ["to-c"],
+    ),
     "a duplicate nobody answered": (
         replace(PLAIN, attempts={**PLAIN.attempts, "to-b": 2}, received={**PLAIN.received, "to-b": Receipt(2, 1)}),
         "duplicates",
@@ -68,6 +90,12 @@ def test_what_a_kill_explains_is_no_violation() -> None:
     assert (verdict.requests, verdict.repeats, verdict.duplicates, verdict.allowed) == (4, 1, 1, 2)
 
 
+def test_poison_that_ends_as_a_dead_letter_is_no_violation() -> None:
+    verdict = judge(POISONED)
+    assert verdict.clean, verdict.violations
+    assert (verdict.repeats, verdict.allowed) == (2, 3)
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_broken_promise_is_found_and_named(name: str) -> None:
     facts, kind, ids = PLANTED[name]
@@ -79,3 +107,15 @@ def test_a_broken_promise_is_found_and_named(name: str) -> None:
 def test_nothing_at_all_is_not_success() -> None:
     verdict = judge(replace(PLAIN, events={}, deliveries={}, attempts={}, received={}))
     assert verdict.violations["not_accepted"] == ["a", "b", "c"]
+
+
+CLAIMED = {"before": 99.0, "after": 101.0, "later": 103.0, "never called": 100.5}
+ARRIVED = {"before": 102.0, "after": 104.5, "later": 103.5}
+
+
+def test_recovery_ends_with_the_first_call_of_what_was_claimed_after_the_fault() -> None:
+    assert recovery_s(100.0, CLAIMED, ARRIVED) == 3.5
+
+
+def test_calls_of_what_was_claimed_before_the_fault_ended_are_no_recovery() -> None:
+    assert recovery_s(104.0, CLAIMED, ARRIVED) is None
