@@ -22,6 +22,7 @@ SCHEDULE: dict[str, Tick] = {
     },
     "step bulk redeliveries": {"task": "deliveries.replay", "every_s": 2},
     "disable webhooks that only fail": {"task": "upkeep.disable_failing_webhooks", "every_s": 600},
+    "delete what was kept long enough": {"task": "upkeep.retain", "every_s": 60},
     "make the attempt log's next partitions": {"task": "upkeep.ensure_log_partitions", "every_s": 3600},
 }
 

@@ -165,7 +165,8 @@ create unique index if not exists events_idempotency on events (tenant_id, idemp
     where idempotency_key is not null;
 create index if not exists events_page on events (tenant_id, id desc);
 create index if not exists events_caused on events (caused_by) where caused_by is not null;
-create index if not exists events_unrouted on events (id) where routed_at is null;
+drop index if exists events_unrouted;
+create index if not exists events_unrouted_of_tenant on events (tenant_id, id) where routed_at is null;
 comment on column events.caused_by is 'The event whose delivery published this one.';
 comment on column events.routed_at is 'Null only for an event of the SQL door that has not got its deliveries yet.';
 
@@ -183,6 +184,8 @@ create table if not exists rejected_events (
 );
 create index if not exists rejected_events_open on rejected_events (id) where resolved_at is null;
 create index if not exists rejected_events_event on rejected_events (event_id) where event_id is not null;
+create index if not exists rejected_events_page on rejected_events (received_at desc, id desc);
+create index if not exists rejected_events_settled on rejected_events (resolved_at) where resolved_at is not null;
 comment on table rejected_events is
     'What came through a door that cannot answer and could not be accepted: kept whole, with the reason.';
 
@@ -205,6 +208,7 @@ create table if not exists deliveries (
     attempt_count    integer not null default 0 check (attempt_count >= 0),
     retry_count      integer not null default 0 check (retry_count >= 0),
     lost_count       integer not null default 0 check (lost_count >= 0),
+    overdue_at       timestamptz,
     unknown_since    timestamptz,
     first_attempt_at timestamptz,
     progress         jsonb,
@@ -228,12 +232,20 @@ create index if not exists deliveries_backlog on deliveries (provider, tenant_id
 create index if not exists deliveries_sent on deliveries (provider, dispatched_at)
     where state in ('pending', 'retrying', 'waiting') and dispatched_at is not null;
 create index if not exists deliveries_leased on deliveries (lease_until) where state = 'running';
-create index if not exists deliveries_dead on deliveries (tenant_id, id desc) where state = 'failed';
+-- Dead letters are few, and no delivery that succeeds comes here: what filters ask for stands in the index.
+create index if not exists deliveries_suspect on deliveries (id) where state = 'running' and lost_count >= 3;
+create index if not exists deliveries_failed on deliveries (id desc) include (settled_at, provider, webhook_id)
+    where state = 'failed';
+create index if not exists deliveries_failed_tenant on deliveries (tenant_id, id desc)
+    include (settled_at, provider, webhook_id) where state = 'failed';
+drop index if exists deliveries_dead;  -- of earlier versions
 comment on column deliveries.due_at is 'When it may be claimed; set exactly while it waits to be.';
 comment on column deliveries.dispatched_at is 'When its id was last sent to Redis; null = waiting here.';
 comment on column deliveries.attempt_id is
     'The open attempt: the fencing token of its holder. Every later write repeats it.';
 comment on column deliveries.retry_count is 'Retries by schedule used so far; a wait or a rate limit uses none.';
+comment on column deliveries.overdue_at is
+    'When its lease was first seen to have ended: its holder, if it lives, gets a moment to hand in the outcome.';
 comment on column deliveries.lost_count is 'Holders that died with it; too many make it a dead letter.';
 comment on column deliveries.unknown_since is
     'An earlier call may have been done: where repeating is not safe it is looked up first.';
@@ -314,6 +326,13 @@ create table if not exists replays (
     finished_at  timestamptz
 );
 create index if not exists replays_open on replays (id) where finished_at is null;
+
+-- How far the pass over old rows has come that deletes them: what has to stay is not looked at in every step again.
+create table if not exists retention (
+    kind   text primary key check (kind in ('events')),
+    cursor uuid
+);
+comment on column retention.cursor is 'The last row looked at; null = the next pass begins with the oldest.';
 
 -- ------------------------------------------------------------------------------------------------------- what comes in
 
@@ -495,6 +514,6 @@ begin
         where e.tenant_id = publish_event.tenant_id and e.idempotency_key = publish_event.id;
         return accepted;
     end if;
-    perform pg_notify('mesh_events', '');
+    perform pg_notify('mesh_events', 'events');
     return accepted;
 end $$;

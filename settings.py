@@ -10,7 +10,7 @@ import json
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from click import ClickException
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -46,9 +46,12 @@ class Settings(BaseSettings):
     mesh_lease_margin_s: float = Field(default=15, ge=1, le=600)  # a claim outlives its call's deadline by this
     mesh_calls_in_flight: int = Field(default=256, ge=1, le=4096)  # per worker process
     mesh_worker_threads: int = Field(default=12, ge=2, le=256)
+    mesh_keep_events_days: int = Field(default=90, ge=0, le=36_500)  # settled ones with their deliveries; 0 = for ever
+    mesh_keep_attempts_days: int = Field(default=90, ge=0, le=36_500)  # a week more at the most; 0 = for ever
+    mesh_transport: Literal["own", "stock"] = "own"  # stock = kombu's own Redis transport, unchanged
     mesh_task_events: bool = False  # send Celery task events (Flower); costs about a fifth of a worker's CPU
     mesh_log_level: str = "INFO"
-    mesh_stop_at: str = ""  # fault injection for `make chaos`: end the process at this phase of a delivery
+    mesh_stop_at: str = ""  # fault injection for `make chaos`: a file that says where a process dies
 
     flower_basic_auth: SecretStr = SecretStr("")  # "user:password"
 

@@ -22,7 +22,7 @@ from cli.show import lasting, many
 from settings import Settings, load
 from worker import media
 from worker.app import app, queues
-from worker.resources import redis_client
+from worker.sending import redis_client
 from worker.vault import VaultError
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"

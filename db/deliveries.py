@@ -14,10 +14,18 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from db.engine import Prepared, Rows, columns, count, run
-from db.targets import PROBE_AFTER
+from db.targets import PROBE_LOOK_S, PROBING, answers_since, probing, suspect
+from model import DeliveryState
 
+# NOTIFY on it wakes those who send what waits here on its way. It says what waits: the name of a provider whose
+# deliveries do, "events" for those that have no deliveries yet, or nothing: look everywhere.
+BACKLOG_CHANNEL = "mesh_events"
+EVENTS = "events"
+ANYTHING = ""
+SOON_S = 2.0  # who comes back earlier than the reconciler's tick would notice is announced
+WAITING_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.WAITING)
 _WAITING = "('pending', 'retrying', 'waiting')"
-_NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type")
+_NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type", "attempt_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,19 @@ class NewDelivery:
     event_type: str
 
 
-def insert(connection: Connection, deliveries: Sequence[NewDelivery], *, dispatched: bool) -> None:
-    """Store new deliveries. `dispatched`: the caller sends their ids as soon as this is committed."""
+def insert(
+    connection: Connection,
+    deliveries: Sequence[NewDelivery],
+    attempt_ids: Sequence[UUID | None],
+    *,
+    dispatched: bool,
+    lease_s: float,
+    worker: str,
+) -> datetime:
+    """Store new deliveries; those with an attempt id as claimed by this worker, each with its attempt row *started*.
+
+    `dispatched`: the caller sends the others' ids as soon as this is committed. The time, by the server's clock.
+    """
     rows = [
         (
             str(d.id),
@@ -44,18 +63,41 @@ def insert(connection: Connection, deliveries: Sequence[NewDelivery], *, dispatc
             str(d.integration_id),
             _text(d.webhook_id),
             d.event_type,
+            _text(attempt_id),
         )
-        for d in deliveries
+        for d, attempt_id in zip(deliveries, attempt_ids, strict=True)
     ]
-    _INSERT(connection, dispatched=dispatched, **columns(rows, _NEW))
+    made = _INSERT(connection, dispatched=dispatched, lease_s=lease_s, worker=worker, **columns(rows, _NEW))
+    started_at: datetime = made[0][0]
+    return started_at
 
 
 _INSERT = Prepared(
     "insert_deliveries",
-    "insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, due_at,"
-    " dispatched_at) select n.*, now(), case when %(dispatched)s::bool then now() end"
-    " from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],"
-    " %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[]) as n",
+    """
+    with n as (
+        select *, attempt_id is not null as claimed
+        from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],
+                    %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[], %(attempt_id)s::uuid[])
+        as n(id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_id)
+    ), made as (
+        insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, state,
+                                due_at, dispatched_at, attempt_id, attempt_count, lease_until, first_attempt_at)
+        select id, event_id, tenant_id, provider, integration_id, webhook_id, event_type,
+               case when claimed then 'running' else 'pending' end, case when not claimed then now() end,
+               case when %(dispatched)s::bool and not claimed then now() end, attempt_id, claimed::int,
+               case when claimed then now() + %(lease_s)s::float8 * interval '1 second' end,
+               case when claimed then now() end
+        from n
+    ), opened as (
+        insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
+                                           event_type, attempt_number, started_at, worker)
+        select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, 1, now(),
+               %(worker)s::text
+        from n where claimed
+    )
+    select now()
+    """,
 )
 
 
@@ -63,12 +105,19 @@ def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-# One statement: what of these ids is due, not held and free becomes ours, with an attempt row each. A target that
-# keeps failing gets one call at a time (`turn`), until it answers again.
+# So many holders died with a delivery: perhaps it kills them. Such ones are called one at a time, in all workers
+# together, so that who only happened to be in the same hands is told apart, and lives.
+DEADLY = 3
+
+# One statement: what of these ids is due, not held and free becomes ours, with an attempt row each. A suspect target
+# gets one call, which holds it (`probing`) until that call has ended: one at a time across all workers. Who finds the
+# target's row locked leaves it alone: somebody else claims a probe, or settles one.
 _CLAIM_SQL = f"""
 with wanted as (
-    select d.id, w.attempt_id, coalesce(h.id, i.id) as target,
-           greatest(coalesce(h.consecutive_failures, 0), i.consecutive_failures) as failures
+    select d.id, w.attempt_id, d.webhook_id, d.integration_id, coalesce(h.id, i.id) as target,
+           coalesce(h.consecutive_failures, i.consecutive_failures) as failures,
+           case when h.id is null then {suspect("i")} else {suspect("h")} end as suspect,
+           d.lost_count >= {DEADLY} as deadly
     from unnest(%(ids)s::uuid[], %(attempt_ids)s::uuid[]) as w(id, attempt_id)
     join deliveries d on d.id = w.id
     join integrations i on i.id = d.integration_id
@@ -77,15 +126,33 @@ with wanted as (
       and i.state = 'active' and (i.held_until is null or i.held_until <= now())
       and (h.id is null or (h.state = 'active' and (h.held_until is null or h.held_until <= now())))
     for update of d skip locked
-), turn as (
-    select id, attempt_id, failures, row_number() over (partition by target order by id) as place from wanted
+), first as (
+    select distinct on (target) target, id, webhook_id, integration_id from wanted where suspect order by target, id
+), free_hooks as (
+    select h.id from webhooks h join first f on f.webhook_id = h.id
+    where h.held_until is null or h.held_until <= now() for update of h skip locked
+), probing_hooks as (
+    update webhooks h set {probing()} from free_hooks f where h.id = f.id returning h.id
+), free_accounts as (
+    select i.id from integrations i join first f on f.webhook_id is null and f.integration_id = i.id
+    where i.held_until is null or i.held_until <= now() for update of i skip locked
+), probing_accounts as (
+    update integrations i set {probing()} from free_accounts f where i.id = f.id returning i.id
+), probes as (
+    select f.id from first f
+    where f.target in (select id from probing_hooks union all select id from probing_accounts)
+), alone as (
+    select w.id from (select id from wanted where deadly order by id limit 1) w
+    where not exists (select 1 from deliveries where state = 'running' and lost_count >= {DEADLY})
+      and pg_try_advisory_xact_lock(hashtext('mesh deadly'))
 ), claimed as (
     update deliveries d set
-        state = 'running', attempt_id = t.attempt_id, attempt_count = d.attempt_count + 1,
+        state = 'running', attempt_id = w.attempt_id, attempt_count = d.attempt_count + 1,
         lease_until = now() + %(lease_s)s::float8 * interval '1 second', due_at = null, dispatched_at = null,
-        first_attempt_at = coalesce(d.first_attempt_at, now())
-    from turn t where d.id = t.id and (t.failures < {PROBE_AFTER} or t.place = 1)
-    returning d.*, t.failures
+        overdue_at = null, first_attempt_at = coalesce(d.first_attempt_at, now())
+    from wanted w where d.id = w.id and (not w.suspect or d.id in (select id from probes))
+      and (not w.deadly or d.id in (select id from alone))
+    returning d.*, greatest(w.failures, w.suspect::int) as failures
 ), opened as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
                                        event_type, attempt_number, started_at, worker)
@@ -98,6 +165,7 @@ select c.id, c.attempt_id, c.attempt_count, c.retry_count, c.tenant_id, c.provid
        e.id as event_id, e.type, e.data, e.occurred_at, e.caused_by,
        i.config, i.secrets_sealed, coalesce(h.rate_per_s, i.rate_per_s) as rate_per_s,
        coalesce(h.max_in_flight, i.max_in_flight) as max_in_flight,
+       case when h.id is null then {answers_since("i")} else {answers_since("h")} end as answers_since_s,
        h.url_sealed, h.secrets as signing_secrets
 from claimed c
 join events e on e.id = c.event_id
@@ -124,7 +192,8 @@ def claim(
 _SHELVE = f"""
 with held as (
     select d.id, i.state as integration_state, h.state as webhook_state, h.state_reason,
-           greatest(i.held_until, h.held_until, now()) as free_at
+           greatest(i.held_until, h.held_until, now()) as free_at,
+           coalesce(h.hold_reason, i.hold_reason) = '{PROBING}' as probing
     from deliveries d
     join integrations i on i.id = d.integration_id
     left join webhooks h on h.id = d.webhook_id
@@ -142,6 +211,7 @@ update deliveries d set
     settled_at = case when j.ended is not null then now() end,
     due_at = case when j.ended is not null then null
                   when j.integration_state <> 'active' then 'infinity'::timestamptz
+                  when j.probing then now() + interval '{PROBE_LOOK_S} seconds' + random() * (j.free_at - now()) * 0.1
                   else j.free_at + random() * greatest(interval '2 seconds', (j.free_at - now()) * 0.2) end,
     error_code = case when j.ended is null then d.error_code
                       when j.integration_state = 'disconnected' then 'integration_disconnected'
@@ -170,18 +240,42 @@ class GiveBack:
     wait_s: float
 
 
+_GIVE_BACK = Prepared(
+    "give_back_deliveries",
+    f"""
+with held as (
+    select d.id, d.attempt_id, d.webhook_id, d.integration_id, d.lease_until, n.wait_s
+    from unnest(%(ids)s::uuid[], %(attempts)s::uuid[], %(waits)s::float8[]) as n(id, attempt_id, wait_s)
+    join deliveries d on d.id = n.id and d.attempt_id = n.attempt_id for update of d
+), undone as (
+    update deliveries d set state = case when d.retry_count > 0 then 'retrying' else 'pending' end, attempt_id = null,
+        lease_until = null, attempt_count = d.attempt_count - 1, dispatched_at = null,
+        due_at = now() + held.wait_s * interval '1 second'
+    from held where d.id = held.id
+), erased as (
+    delete from integration_sync_logs l using held where l.id = held.attempt_id and l.state = 'started'
+        and l.started_at > held.lease_until - interval '1 hour' and l.started_at <= held.lease_until
+), free_hooks as (
+    update webhooks h set held_until = now() where h.id in (
+        select t.id from webhooks t join held on held.webhook_id = t.id and held.lease_until = t.held_until
+        where t.hold_reason = '{PROBING}' for update of t skip locked)
+), free_accounts as (
+    update integrations i set held_until = now() where i.id in (
+        select t.id from integrations t join held on held.integration_id = t.id and held.lease_until = t.held_until
+        where t.hold_reason = '{PROBING}' for update of t skip locked)
+)
+select pg_notify('{BACKLOG_CHANNEL}', '') where exists (select from held where wait_s < {SOON_S})
+""",
+)
+
+
 def give_back(connection: Connection, held: Sequence[GiveBack]) -> None:
-    """Undo claims whose calls were never made: no attempt is used and its row goes."""
-    run(
+    """Undo claims whose calls were never made: no attempt is used and its row goes.
+
+    A target whose probe was not made is free for the next one.
+    """
+    _GIVE_BACK(
         connection,
-        "with n as (select * from unnest(%(ids)s::uuid[], %(attempts)s::uuid[], %(waits)s::float8[])"
-        " as n(id, attempt_id, wait_s)),"
-        " undone as (update deliveries d set state = case when d.retry_count > 0 then 'retrying' else 'pending' end,"
-        " attempt_id = null, lease_until = null, attempt_count = d.attempt_count - 1, dispatched_at = null,"
-        " due_at = now() + n.wait_s * interval '1 second'"
-        " from n where d.id = n.id and d.attempt_id = n.attempt_id returning n.attempt_id)"
-        " delete from integration_sync_logs l using undone u where l.id = u.attempt_id and l.state = 'started'"
-        " and l.started_at > now() - interval '1 day'",
         ids=[str(h.delivery_id) for h in held],
         attempts=[str(h.attempt_id) for h in held],
         waits=[h.wait_s for h in held],
@@ -218,7 +312,8 @@ class Settlement:
     answer: str | None = None
 
 
-# Rows are found by id and time: the two bounds let the planner open only the partitions that hold them.
+# Rows of the log are found by id and time: the two bounds open only the partitions that hold them. Who has an
+# attempt_id is running; saying so would tempt the planner to scan all that run.
 _SETTLE_SQL = """
 with n as (
     select * from unnest(%(id)s::uuid[], %(attempt_id)s::uuid[], %(started_at)s::timestamptz[], %(state)s::text[],
@@ -237,7 +332,7 @@ with n as (
       and l.started_at >= %(oldest)s::timestamptz and l.started_at <= %(newest)s::timestamptz
 )
 update deliveries d set
-    state = n.state, attempt_id = null, lease_until = null,
+    state = n.state, attempt_id = null, lease_until = null, overdue_at = null,
     due_at = now() + n.wait_s * interval '1 second',
     settled_at = case when n.wait_s is null then now() end,
     retry_count = d.retry_count + n.retries,
@@ -245,7 +340,7 @@ update deliveries d set
     progress = coalesce(n.progress, d.progress), result = n.result,
     external_id = coalesce(n.external_id, d.external_id),
     error_code = n.error_code, error_message = n.error_message
-from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
+from n where d.id = n.id and d.attempt_id = n.attempt_id
 returning d.id
 """
 _SETTLE = Prepared("settle_deliveries", _SETTLE_SQL)
@@ -279,10 +374,11 @@ with n as (
         state = 'retryable', finished_at = now(), duration_ms = n.duration_ms, http_status = n.http_status,
         error_code = n.error_code, error_message = n.error_message, method = n.method, url = n.url, answer = n.answer
     from n where l.id = n.attempt_id and l.started_at = n.started_at
+      and l.started_at >= %(oldest)s::timestamptz and l.started_at <= %(newest)s::timestamptz
 ), moved as (
-    update deliveries d set attempt_id = n.next_attempt_id, attempt_count = d.attempt_count + 1,
+    update deliveries d set attempt_id = n.next_attempt_id, attempt_count = d.attempt_count + 1, overdue_at = null,
         lease_until = now() + %(lease_s)s::float8 * interval '1 second'
-    from n where d.id = n.id and d.attempt_id = n.attempt_id and d.state = 'running'
+    from n where d.id = n.id and d.attempt_id = n.attempt_id
     returning d.*
 ), opened as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
@@ -299,36 +395,53 @@ _REOPENED = ("duration_ms", "http_status", "error_code", "error_message", "metho
 
 def reopen(connection: Connection, tries: Sequence[Again], *, lease_s: float, worker: str) -> Rows:
     """Close a try's row and open the next one's, the lease renewed. What is not returned has a newer holder."""
+    started = [t.settlement.started_at for t in tries]
     parameters: dict[str, list[Any]] = {
         "id": [str(t.settlement.id) for t in tries],
         "attempt_id": [str(t.settlement.attempt_id) for t in tries],
-        "started_at": [t.settlement.started_at for t in tries],
+        "started_at": started,
         "next_attempt_id": [str(t.next_attempt_id) for t in tries],
         **{name: [getattr(t.settlement, name) for t in tries] for name in _REOPENED},
     }
-    return _REOPEN(connection, lease_s=lease_s, worker=worker, **parameters)
+    return _REOPEN(connection, lease_s=lease_s, worker=worker, oldest=min(started), newest=max(started), **parameters)
 
 
-def expire_leases(connection: Connection, *, limit: int, max_lost: int) -> Rows:
-    """Take back what dead holders held: their attempt rows close as *lost*; too many losses make a dead letter."""
-    return run(
-        connection,
-        "with late as (select id, attempt_id as lost_attempt from deliveries where state = 'running'"
-        " and lease_until < now() order by lease_until limit %(limit)s for update skip locked),"
-        " closed as (update integration_sync_logs l set state = 'lost', finished_at = now(),"
-        " error_code = 'worker_lost', error_message = 'The worker that held this call ended without an answer.'"
-        " from late where l.id = late.lost_attempt and l.state = 'started')"
-        " update deliveries d set attempt_id = null, lease_until = null, lost_count = d.lost_count + 1,"
-        " unknown_since = coalesce(d.unknown_since, now()), dispatched_at = null,"
-        " state = case when d.lost_count + 1 >= %(max_lost)s then 'failed' else 'retrying' end,"
-        " due_at = case when d.lost_count + 1 >= %(max_lost)s then null else now() end,"
-        " settled_at = case when d.lost_count + 1 >= %(max_lost)s then now() end,"
-        " error_code = 'worker_lost', error_message = 'The worker that held this delivery ended ' ||"
-        " (d.lost_count + 1) || ' time(s) without an answer.'"
-        " from late where d.id = late.id returning d.id, d.provider, d.state",
-        limit=limit,
-        max_lost=max_lost,
+_EXPIRE = Prepared(
+    "expire_leases",
+    """
+    with late as (
+        select id, attempt_id as lost_attempt, lease_until, overdue_at is null as first_seen from deliveries
+        where state = 'running' and lease_until < now()
+          and (overdue_at is null or overdue_at < now() - %(grace_s)s::float8 * interval '1 second')
+        order by lease_until limit %(limit)s::int for update skip locked
+    ), noticed as (
+        update deliveries d set overdue_at = now() from late where d.id = late.id and first_seen
+    ), closed as (
+        update integration_sync_logs l set state = 'lost', finished_at = now(), error_code = 'worker_lost',
+            error_message = 'The worker that held this call ended without an answer.'
+        from late where not first_seen and l.id = late.lost_attempt and l.state = 'started'
+          and l.started_at > late.lease_until - interval '1 hour' and l.started_at <= late.lease_until
     )
+    update deliveries d set attempt_id = null, lease_until = null, overdue_at = null, lost_count = d.lost_count + 1,
+        unknown_since = coalesce(d.unknown_since, now()), dispatched_at = null,
+        state = case when d.lost_count + 1 >= %(max_lost)s::int then 'failed' else 'retrying' end,
+        due_at = case when d.lost_count + 1 < %(max_lost)s::int
+                      then now() + random() * d.lost_count * interval '1 second' end,
+        settled_at = case when d.lost_count + 1 >= %(max_lost)s::int then now() end, error_code = 'worker_lost',
+        error_message = 'The worker that held this delivery ended ' || (d.lost_count + 1)
+                        || ' time(s) without an answer.'
+    from late where d.id = late.id and not first_seen returning d.id, d.provider, d.state
+    """,
+)
+
+
+def expire_leases(connection: Connection, *, limit: int, max_lost: int, grace_s: float) -> Rows:
+    """Take back what dead holders held: their attempt rows close as *lost*; too many losses make a dead letter.
+
+    A lease that has ended is first only noted; its delivery is taken back `grace_s` later. A holder that lives, and
+    could not settle because Postgres was away or frozen, hands in its outcome meanwhile. Answers what was taken back.
+    """
+    return _EXPIRE(connection, limit=limit, max_lost=max_lost, grace_s=grace_s)
 
 
 def lock_backlog(connection: Connection, provider: str) -> bool:
@@ -342,19 +455,25 @@ def lock_backlog(connection: Connection, provider: str) -> bool:
     )
 
 
+# The tenants that have anything waiting here, found by skipping from one to the next in the index.
+_TENANTS_WAITING = f"""
+with recursive tenants_waiting as (
+    (select tenant_id from deliveries where provider = %(provider)s and state in {_WAITING}
+     and dispatched_at is null order by tenant_id limit 1)
+    union all
+    select (select d.tenant_id from deliveries d where d.provider = %(provider)s and d.state in {_WAITING}
+            and d.dispatched_at is null and d.tenant_id > t.tenant_id order by d.tenant_id limit 1)
+    from tenants_waiting t where t.tenant_id is not null
+)
+"""
+
+
 def take_backlog(connection: Connection, provider: str, *, limit: int, per_tenant: int) -> list[UUID]:
-    """Due deliveries that wait here, marked as sent: a turn for each tenant before anybody's second."""
+    """Due deliveries that wait here, marked as sent: a turn for each tenant before anybody's second, in that order."""
     rows = run(
         connection,
         f"""
-        with recursive tenants_waiting as (
-            (select tenant_id from deliveries where provider = %(provider)s and state in {_WAITING}
-             and dispatched_at is null order by tenant_id limit 1)
-            union all
-            select (select d.tenant_id from deliveries d where d.provider = %(provider)s and d.state in {_WAITING}
-                    and d.dispatched_at is null and d.tenant_id > t.tenant_id order by d.tenant_id limit 1)
-            from tenants_waiting t where t.tenant_id is not null
-        ), due as (
+        {_TENANTS_WAITING}, due as (
             select d.id, d.place from tenants_waiting t
             cross join lateral (
                 select id, row_number() over (order by due_at) as place from deliveries
@@ -364,16 +483,39 @@ def take_backlog(connection: Connection, provider: str, *, limit: int, per_tenan
             ) d where t.tenant_id is not null
             order by d.place limit %(limit)s
         ), locked as (
-            select d.id from deliveries d join due on due.id = d.id
+            select d.id, due.place from deliveries d join due on due.id = d.id
             where d.state in {_WAITING} and d.dispatched_at is null for update of d skip locked
+        ), taken as (
+            update deliveries d set dispatched_at = now() from locked where d.id = locked.id
+            returning d.id, locked.place
         )
-        update deliveries d set dispatched_at = now() from locked where d.id = locked.id returning d.id
+        select id from taken order by place
         """,
         provider=provider,
         limit=limit,
         per_tenant=per_tenant,
     )
     return [row[0] for row in rows]
+
+
+def next_due_s(connection: Connection, provider: str) -> float | None:
+    """Seconds until the next delivery that waits here is due; at most 0 when one is. None when none will be."""
+    rows = run(
+        connection,
+        f"""
+        {_TENANTS_WAITING}
+        select extract(epoch from min(first.due_at) - now())::float8 from tenants_waiting t
+        cross join lateral (
+            select due_at from deliveries
+            where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
+              and dispatched_at is null and due_at < 'infinity'
+            order by due_at limit 1
+        ) first where t.tenant_id is not null
+        """,
+        provider=provider,
+    )
+    seconds: float | None = rows[0][0]
+    return seconds
 
 
 def forget_dispatch(connection: Connection, provider: str, *, older_than_s: float, limit: int) -> int:
@@ -426,36 +568,55 @@ def redeliver(connection: Connection, delivery_id: UUID) -> bool:
     )
 
 
+# A condition for each filter that is given. What nobody filters by must not stand in the statement: its plan would
+# have to fit everybody.
+_FILTERS: Mapping[str, str] = {
+    "tenant_id": "tenant_id = %(tenant_id)s",
+    "provider": "provider = %(provider)s and exists (select from integrations where provider = %(provider)s)",
+    "webhook_id": "webhook_id = %(webhook_id)s"
+    " and tenant_id = (select tenant_id from webhooks where id = %(webhook_id)s)",
+    "before": "id < %(before)s",
+    "cursor": "id > %(cursor)s",
+    "since": "settled_at >= %(since)s",
+    "until": "settled_at <= %(until)s",
+}
+
+
+def _where(filters: Mapping[str, Any], state: str | None = None) -> str:
+    parts = [_FILTERS[name] for name, value in filters.items() if value is not None]
+    if state is not None:
+        named = f"state = '{DeliveryState(state)}'"  # written out, so that partial indexes fit
+        waits = state in WAITING_STATES  # each half has an index of its own
+        parts.append(
+            f"({named} and dispatched_at is null or {named} and dispatched_at is not null)" if waits else named
+        )
+    return " and ".join(parts) or "true"
+
+
 def redeliver_step(connection: Connection, replay: Mapping[str, Any], *, limit: int) -> tuple[int, UUID | None]:
     """One step of a bulk redelivery: how many dead letters became due, and the last id looked at (None = the end)."""
+    filters = {name: replay[name] for name in ("cursor", "tenant_id", "webhook_id", "provider", "since", "until")}
     rows = run(
         connection,
-        "with step as (select id from deliveries where state = 'failed'"
-        " and (%(cursor)s::uuid is null or id > %(cursor)s)"
-        " and (%(tenant_id)s::text is null or tenant_id = %(tenant_id)s)"
-        " and (%(webhook_id)s::uuid is null or webhook_id = %(webhook_id)s)"
-        " and (%(provider)s::text is null or provider = %(provider)s)"
-        " and (%(since)s::timestamptz is null or settled_at >= %(since)s) and settled_at <= %(until)s"
-        " order by id limit %(limit)s for update),"
-        f" moved as ({_REDELIVER} where id in (select id from step) returning id)"
-        " select (select count(*) from moved), (select id from step order by id desc limit 1)",
+        f"""
+        with looked as materialized (
+            select id from deliveries where {_where(filters, "failed")} order by id limit %(limit)s
+        ), step as materialized (
+            select d.id from looked join deliveries d on d.id = looked.id where d.state = 'failed'
+            order by d.id for update of d
+        ), moved as ({_REDELIVER} where id in (select id from step) returning id)
+        select (select count(*) from moved), (select id from looked order by id desc limit 1)
+        """,
         limit=limit,
-        **{name: replay[name] for name in ("cursor", "tenant_id", "webhook_id", "provider", "since", "until")},
+        **filters,
     )
     return int(rows[0][0]), rows[0][1]
 
 
 def count_dead(connection: Connection, **filters: Any) -> int:
     """How many dead letters a bulk redelivery with these filters would make due."""
-    rows = run(
-        connection,
-        "select count(*) from deliveries where state = 'failed'"
-        " and (%(tenant_id)s::text is null or tenant_id = %(tenant_id)s)"
-        " and (%(webhook_id)s::uuid is null or webhook_id = %(webhook_id)s)"
-        " and (%(provider)s::text is null or provider = %(provider)s)"
-        " and (%(since)s::timestamptz is null or settled_at >= %(since)s)",
-        **{name: filters.get(name) for name in ("tenant_id", "webhook_id", "provider", "since")},
-    )
+    given = {name: filters.get(name) for name in ("tenant_id", "webhook_id", "provider", "since")}
+    rows = run(connection, f"select count(*) from deliveries where {_where(given, 'failed')}", **given)
     return int(rows[0][0])
 
 
@@ -481,18 +642,17 @@ def page(
     limit: int = 50,
 ) -> Rows:
     """The newest deliveries first, by any of the filters, older than `before`."""
+    filters = {"tenant_id": tenant_id, "provider": provider, "webhook_id": webhook_id, "before": before}
     return run(
         connection,
-        "select id, event_id, tenant_id, provider, event_type, webhook_id, integration_id, state, attempt_count,"
-        " nullif(due_at, 'infinity') as due_at, error_code, error_message, created_at, settled_at from deliveries"
-        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(state)s::text is null or state = %(state)s)"
-        " and (%(provider)s::text is null or provider = %(provider)s)"
-        " and (%(webhook)s::uuid is null or webhook_id = %(webhook)s)"
-        " and (%(before)s::uuid is null or id < %(before)s) order by id desc limit %(limit)s",
-        tenant=tenant_id,
-        state=state,
-        provider=provider,
-        webhook=webhook_id,
-        before=before,
+        f"""
+        with found as materialized (
+            select id from deliveries where {_where(filters, state)} order by id desc limit %(limit)s
+        )
+        select d.id, event_id, tenant_id, provider, event_type, webhook_id, integration_id, state, attempt_count,
+               nullif(due_at, 'infinity') as due_at, error_code, error_message, created_at, settled_at
+        from found join deliveries d on d.id = found.id order by d.id desc
+        """,
         limit=limit,
+        **filters,
     )

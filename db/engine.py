@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 import psycopg2
 import psycopg2.extras
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+import jsontext
 
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
@@ -25,25 +27,47 @@ Rows = Sequence[Any]  # rows of named columns; SQLAlchemy cannot know their type
 
 
 # The engine's statements find a few rows of tables that may be tiny or huge: a plan made while they were empty must
-# not scan them once they are full.
-_BY_INDEX = " -c enable_seqscan=off"
+# not scan them once they are full, and one that fits all values need not be made for each.
+_BY_INDEX = " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
 
 
-def connect(url: str, *, name: str, pool_size: int = 8, max_overflow: int = 8, by_index: bool = False) -> Engine:
+def connect(
+    url: str,
+    *,
+    name: str,
+    pool_size: int = 8,
+    max_overflow: int = 8,
+    by_index: bool = False,
+    autocommit: bool = False,
+) -> Engine:
     """An engine with a pool. `name` is what pg_stat_activity shows. Nothing connects before the first query.
 
-    `by_index` is for the engine's own statements: they never scan a whole table where an index will do.
+    `by_index` is for the engine's own statements: they never scan a whole table where an index will do. `autocommit`
+    is for transactions of one statement: it saves the round trips of BEGIN and COMMIT.
     """
-    return create_engine(
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=max_overflow,
-        pool_pre_ping=True,
         pool_recycle=1800,
         pool_timeout=10,
-        json_deserializer=orjson.loads,
+        json_deserializer=jsontext.decoded,
         connect_args={"connect_timeout": 5, "application_name": name, "options": _SESSION + _BY_INDEX * by_index},
     )
+    event.listen(engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A server that ended or restarted has hung up on its idle connections: seen without asking it anything.
+
+    SQLAlchemy's own ping costs a round trip for each transaction.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError("the server closed the connection")
 
 
 def run(connection: Connection, sql: str, **parameters: Any) -> Rows:
@@ -90,9 +114,14 @@ def columns(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> Mapping[str,
     return {name: [row[index] for row in rows] for index, name in enumerate(names)}
 
 
+_READ_ONLY = "25006"  # psycopg2 calls it an internal error: a server before its failover, or one that is full
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the server, not the statement, is at fault."""
     code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    if code == _READ_ONLY:
+        return True
     if code.startswith("54"):  # a limit of the program (too deep, too many columns): the same the next time
         return False
     return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)

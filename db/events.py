@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+import jsontext
 from db.engine import Prepared, Rows, columns, run
 from model import Event
 
@@ -32,7 +32,7 @@ def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -
             str(e.id),
             e.tenant_id,
             e.type,
-            json.dumps(e.data),
+            jsontext.text(e.data),
             key,
             e.occurred_at,
             e.caused_by and str(e.caused_by),
@@ -72,11 +72,28 @@ def _known(connection: Connection, keys: Sequence[tuple[str, str | None]]) -> di
 
 
 def lock_unrouted(connection: Connection, limit: int) -> list[Event]:
-    """Events of the SQL door that have no deliveries yet, oldest first, locked for this transaction."""
+    """Events of the SQL door that have no deliveries yet, locked for this transaction: the tenants take turns."""
     rows = run(
         connection,
-        "select id, tenant_id, type, data, occurred_at, caused_by from events where routed_at is null"
-        " order by id limit %(limit)s for update skip locked",
+        """
+        with recursive tenants_waiting as (
+            (select tenant_id from events where routed_at is null order by tenant_id limit 1)
+            union all
+            select (select e.tenant_id from events e where e.routed_at is null and e.tenant_id > t.tenant_id
+                    order by e.tenant_id limit 1)
+            from tenants_waiting t where t.tenant_id is not null
+        ), next as (
+            select e.id, e.place from tenants_waiting t
+            cross join lateral (
+                select id, row_number() over (order by id) as place from events
+                where routed_at is null and tenant_id = t.tenant_id order by id limit %(limit)s
+            ) e where t.tenant_id is not null
+            order by e.place limit %(limit)s
+        )
+        select e.id, e.tenant_id, e.type, e.data, e.occurred_at, e.caused_by
+        from next n join events e on e.id = n.id where e.routed_at is null
+        order by n.place, e.id for update of e skip locked
+        """,
         limit=limit,
     )
     return [Event(*row) for row in rows]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Prepared, Rows, run
+from db.engine import Rows, run
 
 
 def create(
@@ -85,18 +85,6 @@ def every(connection: Connection, tenant_id: str | None = None) -> Rows:
         " where (%(tenant)s::text is null or tenant_id = %(tenant)s) order by created_at, id",
         tenant=tenant_id,
     )
-
-
-def receiving(connection: Connection, tenant_ids: Collection[str]) -> Rows:
-    """The accounts of these tenants that may get deliveries. A paused one does: its deliveries wait for it."""
-    return _RECEIVING(connection, tenants=list(tenant_ids))
-
-
-_RECEIVING = Prepared(
-    "receiving_integrations",
-    "select id, tenant_id, provider, event_types from integrations"
-    " where tenant_id = any(%(tenants)s::text[]) and state <> 'disconnected' order by created_at, id",
-)
 
 
 def set_state(connection: Connection, integration_id: UUID, state: str, reason: str) -> bool:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from db.engine import run
 
 
-def wakeups(url: str, channel: str, *, timeout_s: Callable[[], float]) -> Iterator[bool]:
-    """Yield True after notifications on a channel (many at once count as one), False after `timeout_s()` without.
+def wakeups(url: str, channel: str, *, timeout_s: Callable[[], float]) -> Iterator[set[str]]:
+    """Yield what notifications on a channel said, each word once; nothing after `timeout_s()` without any.
 
     Raises psycopg2.Error when the connection fails; call again to go on.
     """
@@ -22,12 +22,15 @@ def wakeups(url: str, channel: str, *, timeout_s: Callable[[], float]) -> Iterat
         connection.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
         with connection.cursor() as cursor:
             cursor.execute(f'listen "{channel}"')
+        poll = select.poll()  # not select(): a busy worker has more than a thousand descriptors
+        poll.register(connection.fileno(), select.POLLIN)
         while True:
-            ready, _, _ = select.select([connection], [], [], timeout_s())
-            if ready:
+            said: set[str] = set()
+            if poll.poll(timeout_s() * 1000):
                 connection.poll()
+                said = {each.payload for each in connection.notifies}
                 connection.notifies.clear()
-            yield bool(ready)
+            yield said
     finally:
         connection.close()
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Prepared, Rows, run
+from db.engine import Rows, run
 
 _SHOWN = (
     "id, tenant_id, integration_id, user_id, event_type, url_hint, filters, state, state_reason, rate_per_s,"
@@ -69,20 +69,6 @@ def find(connection: Connection, tenant_id: str, user_id: str, event_type: str, 
         hash=url_hash,
     )
     return rows[0][0] if rows else None
-
-
-def subscribed(connection: Connection, tenant_ids: Collection[str], event_types: Collection[str]) -> Rows:
-    """The active subscriptions that events of these tenants and types may match."""
-    return _SUBSCRIBED(connection, tenants=list(tenant_ids), types=[*event_types, "*"])
-
-
-_SUBSCRIBED = Prepared(
-    "subscribed_webhooks",
-    "select w.id, w.tenant_id, w.integration_id, w.event_type, w.filters, i.provider"
-    " from webhooks w join integrations i on i.id = w.integration_id"
-    " where w.tenant_id = any(%(tenants)s::text[]) and w.event_type = any(%(types)s::text[]) and w.state = 'active'"
-    " and i.state <> 'disconnected' order by w.id",
-)
 
 
 def get(connection: Connection, webhook_id: UUID, *, lock: bool = False) -> Any | None:

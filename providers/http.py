@@ -41,7 +41,7 @@ from providers.messages import (
     masked,
     webhook_request,
 )
-from providers.pools import Limits, PooledAdapter
+from providers.pools import Limits, PooledAdapter, Sent
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -77,7 +77,7 @@ class HttpTransport:
     """The real transport, one for a process. Shared by all threads; keeps connections alive between calls.
 
     `policy` says which addresses may be called. `ca_bundle` is a file of certificates to trust instead of
-    certifi's.
+    certifi's. `sent` gets each request that has gone out.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class HttpTransport:
         connect_s: float = 5.0,
         idle_per_host: int = 256,
         idle_in_all: int = 1024,
+        sent: Sent = lambda request: None,
     ) -> None:
         self._adapter = PooledAdapter(
             policy,
@@ -95,6 +96,7 @@ class HttpTransport:
             connect_s=connect_s,
             idle_per_host=idle_per_host,
             idle_in_all=idle_in_all,
+            sent=sent,
         )
 
     def send(self, request: Request, deadline_s: float) -> Answer:

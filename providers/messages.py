@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import jsontext
 from providers.errors import OutcomeUnknown
 
 MAX_ANSWER_BYTES = 1024 * 1024  # of a decompressed answer, unless the request says otherwise
@@ -74,13 +74,17 @@ class Request:
     def credentials(self) -> list[str]:
         """Every value in address and headers that must never be shown, longest first."""
         found = _in_query(self.url) if self.trusted else _in_url(self.url)
-        for name, value in self.headers.items():
-            if _is_credential(name):
-                found = [*found, value, value.partition(" ")[2]]
+        for name in _credential_names(tuple(self.headers)):
+            value = self.headers[name]
+            found = [*found, value, value.partition(" ")[2]]
         return sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
 
 
 @lru_cache(maxsize=1024)
+def _credential_names(headers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in headers if _is_credential(name))
+
+
 def _is_credential(header: str) -> bool:
     return any(word in header.lower() for word in _CREDENTIAL_HEADERS)
 
@@ -110,7 +114,7 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. A success that cannot be read has still been done: OutcomeUnknown."""
         try:
-            return json.loads(self.content)
+            return jsontext.decoded(self.content)
         except (ValueError, RecursionError):
             raise OutcomeUnknown(
                 f"The provider answered {self.status}, but its body is not the JSON that was expected.",
@@ -120,7 +124,7 @@ class Answer:
     def json_or_none(self) -> Any:
         """The body as JSON, or None: for bodies that nothing depends on."""
         try:
-            return json.loads(self.content)
+            return jsontext.decoded(self.content)
         except (ValueError, RecursionError):
             return None
 
@@ -186,12 +190,9 @@ def api_request(
     )
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would build an encoder for each call
-
-
 def compact_json(value: Any) -> bytes:
     """JSON with no spaces, ASCII only, so that every receiver reads the same characters."""
-    return _encode(value).encode("ascii")
+    return jsontext.ascii_encoded(value)
 
 
 @lru_cache(maxsize=4096)

@@ -1,9 +1,11 @@
 """Connections, kept alive and shared by all threads, behind requests' own adapter.
 
-`PooledAdapter` is a `requests.adapters.HTTPAdapter`: its `send` is requests', its pools and connections are
-urllib3's (which open TLS and check certificates), and what happens on an open connection is `providers.wire`.
-The rest of requests' and urllib3's way is replaced, because it costs 290 µs of CPU for a POST: a session,
-cookies, environment proxies, pool keys, e-mail parsing of headers, response objects.
+`PooledAdapter` is a `requests.adapters.HTTPAdapter`: its pools and connections are urllib3's (which open TLS and
+check certificates), and what happens on an open connection is `providers.wire`. The rest of requests' and
+urllib3's way is replaced, because it costs 290 µs of CPU for a POST: a session, cookies, environment proxies,
+pool keys, e-mail parsing of headers, response objects.
+
+Sockets never block: every wait goes through `providers.waiting` and ends at the exchange's one deadline.
 
 A connection belongs to one `Origin`: scheme, host, port, and whether the operator wrote the address. A
 tenant's URL can never reuse a connection that was opened to an address which only the operator may name.
@@ -19,8 +21,9 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -30,15 +33,13 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
 from urllib3.util.ssl_ import create_urllib3_context
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from providers.addresses import DEFAULT_PORTS, AddressPolicy, Endpoint
 from providers.errors import InvalidPayload, OutcomeUnknown, Unavailable
 from providers.messages import Request
-from providers.watchdog import WATCHDOG
+from providers.waiting import READ, WRITE, aside, until
 from providers.wire import Closed, NotHttp, Raw, read_answer, request_bytes
 
 # Node, Apache and uvicorn close an idle connection after 5 s. Closing first avoids the one race that cannot
@@ -48,16 +49,17 @@ FORGET_ORIGIN_S = 600.0  # > any deadline
 SWEEP_EVERY_S = 1.0
 
 
-class Limits(Timeout):
-    """What one exchange may take. Travels through requests' adapter as its timeout."""
+Sent = Callable[[bytes], None]  # gets a request that has gone out, before its answer is awaited
+
+
+class Limits:
+    """What one exchange may take: until `at` (`time.monotonic()`), and as much as its request says."""
+
+    __slots__ = ("at", "request")
 
     def __init__(self, at: float, request: Request) -> None:
-        # Not urllib3's own __init__: none of its three timeouts is used, one deadline stands for all.
         self.at = at
         self.request = request
-
-    def __repr__(self) -> str:
-        return f"Limits({self.request!r})"
 
     def left_s(self, at_most: float) -> float:
         """Seconds until the deadline, at least a hair, because a socket takes 0 for "do not block"."""
@@ -239,8 +241,11 @@ class Origin(HTTPConnectionPool):
     ConnectionCls: Any = PlainConnection
     secure = False
 
-    def prepare(self, idle: Idle, policy: AddressPolicy, connect_s: float, target: Target, trusted: bool) -> None:
+    def prepare(
+        self, idle: Idle, policy: AddressPolicy, connect_s: float, target: Target, trusted: bool, sent: Sent
+    ) -> None:
         """Say how connections of this pool are opened and where they are kept."""
+        self._sent = sent
         self._kept = idle
         self._policy = policy
         self._connect_s = connect_s
@@ -250,18 +255,18 @@ class Origin(HTTPConnectionPool):
         self.used_at = time.monotonic()
         self.forgotten = False
 
-    def urlopen(self, method: str, url: str, *, timeout: Limits, **_given: Any) -> BaseHTTPResponse:  # type: ignore[override]
-        """One exchange, on a kept connection or on a new one. `timeout` is the exchange's limits."""
-        request = timeout.request
-        data = request_bytes(method, url, self._target.host_header, request.headers, request.body)
+    def exchange(self, path: str, limits: Limits) -> Received:
+        """One exchange, on a kept connection or on a new one."""
+        request = limits.request
+        data = request_bytes(request.method, path, self._target.host_header, request.headers, request.body)
         connection = self._kept.take(self)
         if connection is not None:
             try:
-                return cast(BaseHTTPResponse, self._exchange(connection, data, timeout))
+                return self._exchange(connection, data, limits)
             except _NothingSent:
                 pass  # the other side had hung up: this exchange has not begun
         try:
-            return cast(BaseHTTPResponse, self._exchange(self._open(timeout), data, timeout))
+            return self._exchange(aside(partial(self._open, limits)), data, limits)
         except _NothingSent as hung_up:
             raise Unavailable(
                 f"{self.host} closed the connection before the request was sent.",
@@ -285,28 +290,27 @@ class Origin(HTTPConnectionPool):
             connection.close()
             raise _not_connected(self.host, error) from None
         assert connection.sock is not None
-        connection.sock.settimeout(None)  # from here on the watchdog keeps the time, for two system calls less
+        connection.sock.setblocking(False)
         return connection
 
     def _exchange(self, connection: Connection, data: bytes, limits: Limits) -> Received:
-        sock = cast(socket.socket, connection.sock)
+        line = _Line(cast(socket.socket, connection.sock), limits.at)
         request = limits.request
         raw: Raw | None = None
         failure: OSError | NotHttp | _NothingSent | None = None
-        watch = WATCHDOG.start(sock, limits.at)
         try:
-            _push(sock, data)
-            raw = read_answer(sock.recv, method=request.method, cap=request.max_answer_bytes)
+            line.push(data)
+            self._sent(data)
+            raw = read_answer(line.receive, method=request.method, cap=request.max_answer_bytes)
         except (OSError, NotHttp, _NothingSent) as error:
             failure = error
         finally:
-            in_time = WATCHDOG.stop(watch)
-            if raw is not None and raw.reusable and in_time:
+            if raw is not None and raw.reusable:
                 self._kept.put(self, connection)
             else:
                 connection.close()
         if raw is None or (raw.broken and 200 <= raw.status < 300):
-            raise _ended(self.host, failure, in_time)
+            raise _ended(self.host, failure, in_time=not line.timed_out)
         return Received(raw)
 
 
@@ -321,18 +325,64 @@ class _NothingSent(Exception):
     """The connection was closed before the first byte of the request left."""
 
 
-def _push(sock: socket.socket, data: bytes) -> None:
-    try:
-        sent = sock.send(data)
-    except OSError as error:
-        raise _NothingSent from error  # the system took none of it
-    if sent < len(data):
-        # A server may answer and close before it has read everything; its answer counts, if there is one.
-        with contextlib.suppress(OSError):
-            sock.sendall(memoryview(data)[sent:])
+class _Line:
+    """An open connection during one exchange. Every wait ends at `at`, so a peer that drips gains nothing by it."""
+
+    __slots__ = ("_answering", "_at", "_sock", "timed_out")
+
+    def __init__(self, sock: socket.socket, at: float) -> None:
+        self._sock = sock
+        self._at = at
+        self._answering = False
+        self.timed_out = False
+
+    def push(self, data: bytes) -> None:
+        """Send everything, or as much as the peer takes. _NothingSent when the system took none of it."""
+        if self._at <= time.monotonic():
+            self.timed_out = True
+            raise _NothingSent
+        try:
+            sent = self._send(data)
+        except OSError as error:
+            raise _NothingSent from error
+        if sent < len(data):
+            # A server may answer and close before it has read everything; its answer counts, if there is one.
+            with contextlib.suppress(OSError):
+                rest = memoryview(data)[sent:]
+                while rest:
+                    rest = rest[self._send(rest) :]
+
+    def _send(self, data: bytes | memoryview) -> int:
+        while True:
+            try:
+                return self._sock.send(data)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._until(WRITE)
+            except ssl.SSLWantReadError:
+                self._until(READ)
+
+    def receive(self, size: int) -> bytes:
+        """Some bytes, none at the end of the stream."""
+        if not self._answering:  # nothing can have come yet: asking would cost a system call
+            self._answering = True
+            self._until(READ)
+        while True:
+            try:
+                return self._sock.recv(size)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._until(READ)
+            except ssl.SSLWantWriteError:
+                self._until(WRITE)
+
+    def _until(self, events: int) -> None:
+        try:
+            until(self._sock, events, self._at)
+        except TimeoutError:
+            self.timed_out = True
+            raise
 
 
-def _ended(host: str, failure: OSError | NotHttp | _NothingSent | None, in_time: bool) -> Exception:
+def _ended(host: str, failure: OSError | NotHttp | _NothingSent | None, *, in_time: bool) -> Exception:
     """What an exchange that gave no usable answer ended in."""
     if isinstance(failure, _NothingSent):
         if in_time:
@@ -380,8 +430,10 @@ class PooledAdapter(HTTPAdapter):
         connect_s: float,
         idle_per_host: int,
         idle_in_all: int,
+        sent: Sent,
     ) -> None:
         super().__init__(max_retries=0)
+        self._sent = sent
         self._policy = policy
         self._connect_s = connect_s
         self._idle = Idle(idle_per_host, idle_in_all)
@@ -391,20 +443,19 @@ class PooledAdapter(HTTPAdapter):
 
     def exchange(self, request: Request, limits: Limits) -> Received:
         """Make one exchange. Raises the errors that `providers.http` promises."""
-        return cast(Received, self.send(_Prepared(request), timeout=cast(Any, limits)))
+        return self.send(_Prepared(request), timeout=limits)
+
+    def send(self, request: Any, *_given: Any, timeout: Any = None, **_named: Any) -> Received:
+        """One exchange, as a session of requests would ask for it: without the ten steps that requests takes here."""
+        target = target_of(request.url)
+        key = (target.scheme, target.host, target.port, request.trusted)
+        origin = self._idle.origin(key) or self._idle.add(key, self._new_origin(target, request.trusted))
+        return origin.exchange(target.path, timeout)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._idle.clear()
         super().close()
-
-    def get_connection_with_tls_context(  # type: ignore[override]
-        self, request: _Prepared, *_given: Any, **_named: Any
-    ) -> HTTPConnectionPool:
-        """The pool of the request's origin."""
-        target = target_of(cast(str, request.url))
-        key = (target.scheme, target.host, target.port, request.trusted)
-        return self._idle.origin(key) or self._idle.add(key, self._new_origin(target, request.trusted))
 
     def _new_origin(self, target: Target, trusted: bool) -> Origin:
         origin: Origin
@@ -412,19 +463,8 @@ class PooledAdapter(HTTPAdapter):
             origin = SecureOrigin(target.host, target.port, cert_reqs=ssl.CERT_REQUIRED, ssl_context=self._tls)
         else:
             origin = Origin(target.host, target.port)
-        origin.prepare(self._idle, self._policy, self._connect_s, target, trusted)
+        origin.prepare(self._idle, self._policy, self._connect_s, target, trusted, self._sent)
         return origin
-
-    def cert_verify(self, *_given: Any, **_named: Any) -> None:
-        """Nothing to set for each call: the pools' TLS context checks every certificate."""
-
-    def request_url(self, request: requests.PreparedRequest, *_given: Any, **_named: Any) -> str:
-        """Path and query, byte for byte as given."""
-        return target_of(cast(str, request.url)).path
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """The answer is complete already."""
-        return cast(Received, resp)
 
 
 _all_idle: weakref.WeakSet[Idle] = weakref.WeakSet()

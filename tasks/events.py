@@ -9,22 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
 
+from settings import current
 from worker.app import EVENTS_QUEUE, app
+from worker.dispatch import LATER
 from worker.enqueue import parse
+from worker.sending import Message, Sender, redis_client
 
-GIVE_BACK_S = 1.0  # before a message that could not be stored is offered again
 BATCH = 50  # events in a message of publish_many
 
 
 class _EventTask(Task):
     """Reads the body before the task is queued, and shows no payload anywhere."""
 
-    Strategy = "worker.consumer:checked"
+    Strategy = "worker.consumer:accepting"
     Request = "worker.consumer:QuietRequest"
 
 
@@ -32,16 +35,11 @@ class _EventTask(Task):
 def _accept(self: Any, *messages: Any, **fields: Any) -> None:
     from worker import stopping
     from worker.logs import first_line
-    from worker.receive import Arrival
+    from worker.receive import GIVE_BACK_S, arrivals
     from worker.resources import resources
 
-    given: list[Any] = [*messages, *([fields] if fields else [])] or [None]
-    events = [event for message in given for event in (message if isinstance(message, list) else [message])]
-    accepter = resources().accepter
-    arrivals = [Arrival(event, f"{self.request.id}:{n}") for n, event in enumerate(events)]
     try:
-        for future in [accepter.submit(arrival) for arrival in arrivals]:
-            future.result()
+        resources().accepter.submit(arrivals(self.request.id, messages, fields)).result()
     except Exception as error:
         # Nothing of it may be stored. Celery would acknowledge a task that failed: the message goes back instead, and
         # what of it was stored is recognised by its name.
@@ -70,7 +68,8 @@ def publish_many(events: Iterable[Mapping[str, Any]]) -> list[str]:
     """Publish events in lists of 50, all checked before the first is sent. Returns the messages' ids."""
     checked = [_wire(event) for event in events]
     batches = [checked[start : start + BATCH] for start in range(0, len(checked), BATCH)]
-    return [_send(batch) for batch in batches]
+    priority = LATER if len(batches) > 1 else 0
+    return [_send(batch, priority) for batch in batches]
 
 
 def _wire(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,13 +80,12 @@ def _wire(event: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def _send(batch: Sequence[Mapping[str, Any]]) -> str:
+def _send(batch: Sequence[Mapping[str, Any]], priority: int) -> str:
     argument: Any = batch[0] if len(batch) == 1 else list(batch)
-    sent = app.send_task(
-        "events.publish",
-        args=(argument,),
-        queue=EVENTS_QUEUE,
-        argsrepr=f"({len(batch)} events)",
-        kwargsrepr="{}",
-    )
-    return str(sent.id)
+    return _sender().send(Message("events.publish", (argument,), EVENTS_QUEUE, f"({len(batch)} events)", priority))
+
+
+@cache
+def _sender() -> Sender:
+    settings = current()
+    return Sender(app, redis_client(settings), settings)

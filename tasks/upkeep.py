@@ -7,6 +7,7 @@ from typing import Any
 from db.engine import AWAY
 from worker.app import app
 from worker.resources import resources
+from worker.retention import retain
 from worker.upkeep import disable_failing_webhooks, ensure_log_partitions
 
 
@@ -20,3 +21,14 @@ def log_partitions_tick(**_future: Any) -> None:
 def failing_webhooks_tick(**_future: Any) -> None:
     """Disable webhooks that have only failed for days."""
     disable_failing_webhooks(resources())
+
+
+@app.task(name="upkeep.retain", throws=AWAY)
+def retention_tick(**_future: Any) -> None:
+    """Delete what was kept long enough."""
+    shared = resources()
+    retain(
+        shared.engine,
+        events_days=shared.settings.mesh_keep_events_days,
+        attempts_days=shared.settings.mesh_keep_attempts_days,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,8 +23,10 @@ from providers.addresses import AddressPolicy
 from sandbox.process import Sandbox
 from settings import Settings
 from worker import accounts, deliver, receive
+from worker.calls import Slots
+from worker.direct import Direct
 from worker.enqueue import Accepted, EventRejected, accept
-from worker.receive import Arrival
+from worker.receive import Arrival, Road
 from worker.reconcile import reconcile
 from worker.resources import Resources, build
 from worker.subscriptions import Registered, Subscriptions
@@ -42,6 +45,22 @@ def eventually(look: Callable[[], Value], what: str = "", seconds: float = 20) -
         assert time.monotonic() < deadline, f"did not happen within {seconds:g} s: {what}"
         time.sleep(0.005)
     return value
+
+
+@dataclass(frozen=True)
+class ByQueue:
+    """A road on which nothing is claimed directly, as when all slots are taken: each delivery waits for its claim."""
+
+    resources: Resources
+
+    def claimer(self) -> Direct:
+        """For one commit; there is room for nothing."""
+        shared = self.resources
+        return Direct(Slots(0), shared.start, shared.vault, lease_s=shared.lease_s, worker=shared.worker)
+
+    def dispatch(self, deliveries: Sequence[tuple[str, UUID]]) -> None:
+        """Send ids to their queues."""
+        self.resources.dispatch(deliveries)
 
 
 class Mesh:
@@ -88,9 +107,9 @@ class Mesh:
         with self.engine.begin() as connection:
             return db.attempts.of_delivery(connection, delivery_id)
 
-    def queued(self, provider: str = "zapier") -> int:
-        """Messages in a provider's queue on Redis."""
-        waiting = self.resources.dispatcher.waiting(provider)
+    def queued(self, provider: str = "zapier", *, later: bool = False) -> int:
+        """Messages in a provider's queue on Redis, or in its list for later."""
+        waiting = self.resources.dispatcher.waiting(provider, later=later)
         assert waiting is not None
         return waiting
 
@@ -151,10 +170,13 @@ class Mesh:
         ((_, delivery_id),) = self.publish("audio.render_requested", {"text": text}, tenant=tenant).deliveries
         return delivery_id
 
-    def receive(self, *messages: Any, message_id: str = "m") -> Sequence[Accepted | EventRejected]:
-        """What the Redis door makes of these messages in one batch."""
+    def receive(
+        self, *messages: Any, message_id: str = "m", direct: bool = False
+    ) -> Sequence[Accepted | EventRejected]:
+        """What the Redis door makes of these messages in one batch. `direct`: it may call at once, as a worker may."""
         arrivals = [Arrival(message, f"{message_id}:{n}") for n, message in enumerate(messages)]
-        return receive.receive(self.engine, self.resources.dispatch, arrivals)
+        road: Road = self.resources if direct else ByQueue(self.resources)
+        return receive.receive(self.engine, road, arrivals)
 
     # ------------------------------------------------------------------------------------------------- delivering
 
@@ -193,10 +215,10 @@ class Mesh:
         )
 
     def lease_over(self, *delivery_ids: UUID) -> None:
-        """Let the leases of what is held end."""
+        """Let the leases of what is held end, and the time that their holders are given after that."""
         self.sql(
-            "update deliveries set lease_until = now() - interval '1 second' where state = 'running'"
-            " and (%(all)s or id = any(%(ids)s::uuid[]))",
+            "update deliveries set lease_until = now(), overdue_at = now() - interval '1 minute'"
+            " where state = 'running' and (%(all)s or id = any(%(ids)s::uuid[]))",
             all=not delivery_ids,
             ids=[str(each) for each in delivery_ids],
         )

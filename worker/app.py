@@ -26,16 +26,24 @@ def queues() -> list[str]:
     return [EVENTS_QUEUE, CONTROL_QUEUE, *(deliver_queue(name) for name in sorted(PROVIDERS))]
 
 
-def _configuration() -> dict[str, Any]:
-    """Read at first use, so that importing this module needs no environment."""
-    current = environment.current()
+def redis_url(current: environment.Settings) -> str:
+    """Where Redis is. Raises ConfigurationError when nobody said it."""
     if not current.redis_url:
         raise environment.ConfigurationError(
             "REDIS_URL is not set: give the address of the Redis that Agent Mesh uses, such as redis://host:6379/0."
         )
+    return current.redis_url
+
+
+def _configuration() -> dict[str, Any]:
+    """Read at first use, so that importing this module needs no environment."""
+    current = environment.current()
+    broker_url = redis_url(current)
+    if current.mesh_transport == "own":
+        transport.install()
     exchange = Exchange("mesh", type="direct")
     return {
-        "broker_url": current.redis_url,
+        "broker_url": broker_url,
         "broker_transport_options": _transport_options(current),
         # Workers wait for Redis however long it is away; publishers give up quickly, since Postgres keeps the work.
         "broker_connection_retry_on_startup": True,
@@ -53,7 +61,7 @@ def _configuration() -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
         "task_reject_on_worker_lost": False,
-        "worker_prefetch_multiplier": 2,  # a task lasts milliseconds: it claims and hands over
+        "worker_prefetch_multiplier": 8,  # events are accepted many at a time; deliveries have a cap
         "worker_disable_prefetch": False,
         "worker_enable_prefetch_count_reduction": False,  # else throughput creeps back after each blip
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # threads cannot; the lease covers it
@@ -105,7 +113,7 @@ def _transport_options(current: environment.Settings) -> dict[str, Any]:
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        "priority_steps": [0],  # no priorities: a quarter of the keys to poll
+        "priority_steps": [0, 9],  # what waits behind everything else: backlogs, and lists of many events
         "queue_order_strategy": "round_robin",
         "global_keyprefix": current.mesh_key_prefix,
         "body_encoding": "utf-8",  # no base64 both ways
@@ -116,6 +124,5 @@ def _transport_options(current: environment.Settings) -> dict[str, Any]:
     }
 
 
-transport.install()
 app = Celery("mesh", set_as_current=True)
 app.add_defaults(_configuration)

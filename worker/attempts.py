@@ -6,15 +6,18 @@ longer goes back to Postgres.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import structlog
 from tenacity import (
+    RetryCallState,
     Retrying,
-    retry_if_exception,
+    retry_if_result,
     stop_after_attempt,
     stop_after_delay,
     wait_random_exponential,
@@ -23,6 +26,7 @@ from tenacity import (
 from model import Outcome
 from providers.contract import Call, Repeat
 from providers.errors import OutcomeUnknown, ProviderError, Retryable, Unavailable, Unsupported
+from providers.waiting import pause
 from worker.outcomes import Claim, Ending, ending
 
 QUICK_TRIES = 3
@@ -36,15 +40,25 @@ Reopen = Callable[[Ending], Claim | None]
 Prepare = Callable[[Claim], Call]
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, Unavailable) and error.transient
+Result = Outcome | ProviderError
+
+
+def _is_transient(result: Result) -> bool:
+    return isinstance(result, Unavailable) and result.transient
+
+
+def _last_result(state: RetryCallState) -> Result:
+    assert state.outcome is not None
+    result: Result = state.outcome.result()
+    return result
 
 
 _quickly: Retrying = Retrying(
-    retry=retry_if_exception(_is_transient),
+    retry=retry_if_result(_is_transient),
     stop=stop_after_attempt(QUICK_TRIES) | stop_after_delay(QUICK_BUDGET_S),
     wait=wait_random_exponential(multiplier=0.1, max=1.0),
-    reraise=True,
+    sleep=pause,
+    retry_error_callback=_last_result,
 )
 
 
@@ -52,11 +66,12 @@ def attempt(claim: Claim, prepare: Prepare, reopen: Reopen) -> Ending | None:
     """Make the call of a claimed delivery. How it ended; None when the delivery was taken over meanwhile."""
     trial = _Trial(claim, prepare, reopen)
     try:
-        result: Outcome | ProviderError = _quickly(trial.once)
+        result = trial.once()
+        if _is_transient(result):
+            tries: Iterator[Result] = chain([result], iter(trial.again, None))
+            result = _quickly(lambda: next(tries))
     except _TakenOver:
         return None
-    except ProviderError as error:
-        result = error
     return trial.ending(result)
 
 
@@ -65,40 +80,39 @@ class _TakenOver(Exception):
 
 
 class _Trial:
-    """The tries of one claim: what the current one is, and how the last one failed."""
+    """The tries of one claim: what the current one is, and how the last one ended."""
 
     def __init__(self, claim: Claim, prepare: Prepare, reopen: Reopen) -> None:
         self._claim = claim
         self._prepare = prepare
         self._reopen = reopen
-        self._failed: ProviderError | None = None
+        self._result: Result
         self._call: Call | None = None
-        self._began = time.monotonic()
+        self._began = 0.0
 
-    def once(self) -> Outcome:
+    def once(self) -> Result:
         """One try."""
-        if self._failed is not None:
-            self._next_row()
         self._began = time.monotonic()
         try:
             self._call = self._prepare(self._claim)
-            return act(self._claim, self._call)
+            self._result = act(self._claim, self._call)
         except ProviderError as error:
-            self._failed = error
-            raise
+            self._result = error
         except Exception as error:  # a fault of ours: visible, its row closed, and tried again after a deploy
             log.exception("adapter_failed", delivery_id=str(self._claim.delivery_id))
             message = f"{type(error).__name__} in the adapter; see the worker's log."
-            raise Retryable(message, code="adapter_error") from error
+            self._result = Retryable(message, code="adapter_error")
+        return self._result
 
-    def _next_row(self) -> None:
-        assert self._failed is not None
-        following = self._reopen(self.ending(self._failed))
+    def again(self) -> Result:
+        """Another try, with a row of its own."""
+        following = self._reopen(self.ending(self._result))
         if following is None:
             raise _TakenOver
         self._claim = following
+        return self.once()
 
-    def ending(self, result: Outcome | ProviderError) -> Ending:
+    def ending(self, result: Result) -> Ending:
         """What the current try means."""
         elapsed_ms = int((time.monotonic() - self._began) * 1000)
         made = ending(self._claim, result, exchange=self._call.exchange if self._call else None, duration_ms=elapsed_ms)
@@ -126,8 +140,11 @@ def renewed(claim: Claim, row: Any) -> Claim:
 
 
 def _log(claim: Claim, made: Ending) -> None:
-    level = log.debug if made.settlement.attempt_state == "succeeded" else log.info
-    level(
+    level = logging.DEBUG if made.settlement.attempt_state == "succeeded" else logging.INFO
+    if not log.is_enabled_for(level):  # thousands a second are not worth formatting for nothing
+        return
+    log.log(
+        level,
         "attempt",
         delivery_id=str(claim.delivery_id),
         attempt=claim.attempt_number,

@@ -5,8 +5,11 @@ A message is acknowledged only after it is kept. While Postgres is away it stays
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -19,9 +22,10 @@ from kombu.exceptions import DecodeError
 
 import db.rejected
 from db.engine import is_away
-from worker import ids, transport
+from worker import ids, stopping, transport
 from worker.logs import first_line
 from worker.outcomes import clean
+from worker.receive import GIVE_BACK_S, arrivals
 from worker.resources import resources
 
 log = structlog.get_logger("mesh.consumer")
@@ -108,21 +112,64 @@ def checked(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     handle: Callable[..., Any] = strategy.default(task, app, consumer, **options)
 
     def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **extra: Any) -> Any:
-        try:
-            payload = message.payload  # raises DecodeError or ContentDisallowed, which the consumer handles
-        except RecursionError:
-            raise DecodeError("it is nested too deeply") from None
-        if not _is_call(payload):
-            raise InvalidTaskError("the body must be [args, kwargs, options]")
+        _call(message)
         return handle(message, body, ack, reject, callbacks, **extra)
 
     return receive
 
 
-def _is_call(payload: Any) -> bool:
+def accepting(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """The strategy of events: they are accepted many messages in one commit, and no thread of the pool waits for it.
+
+    What has a time of its own (eta, expires), and everything while task events are on, takes Celery's usual way.
+    """
+    usual = checked(task, app, consumer, **options)
+
+    def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **extra: Any) -> Any:
+        headers = message.headers
+        timed = headers.get("eta") or headers.get("expires")
+        if timed or not isinstance(headers.get("id"), str) or _sends_task_events(consumer.event_dispatcher):
+            return usual(message, body, ack, reject, callbacks, **extra)
+        args, kwargs = _call(message)
+        given = resources().accepter.submit(arrivals(headers["id"], args, kwargs))
+        given.add_done_callback(partial(_answer, ack, reject, consumer.connection_errors))
+        return None
+
+    return receive
+
+
+def _sends_task_events(dispatcher: Any) -> bool:
+    """Whether somebody watches tasks. Workers send heartbeats anyway; Flower may ask for more at any time."""
+    return bool(dispatcher and dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
+
+
+def _answer(ack: Any, reject: Any, errors: Any, given: Future[Any]) -> None:
+    """Acknowledge what was stored; the rest goes back, and what of it was stored is recognised by its name."""
+    if given.exception() is None:
+        ack(log, errors)
+    elif stopping.requested.is_set():
+        reject(log, errors, True)
+    else:  # not on this thread: others wait for it
+        later = threading.Timer(GIVE_BACK_S, reject, (log, errors, True))
+        later.daemon = True
+        later.start()
+
+
+def _call(message: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a task message. Raises what the consumer handles for one that is no call."""
+    try:
+        payload = message.payload  # raises DecodeError or ContentDisallowed
+    except RecursionError:
+        raise DecodeError("it is nested too deeply") from None
     if isinstance(payload, dict):  # protocol 1
-        return isinstance(payload.get("args"), list) and isinstance(payload.get("kwargs", {}), dict)
-    return isinstance(payload, list) and [type(part) for part in payload] == [list, dict, dict]
+        args, kwargs, options = payload.get("args"), payload.get("kwargs", {}), {}
+    elif isinstance(payload, list) and len(payload) == 3:
+        args, kwargs, options = payload
+    else:
+        args, kwargs, options = None, None, None
+    if not (isinstance(args, list) and isinstance(kwargs, dict) and isinstance(options, dict)):
+        raise InvalidTaskError("the body must be [args, kwargs, options]")
+    return args, kwargs
 
 
 class QuietRequest(Request):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlsplit
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
@@ -18,12 +17,21 @@ from db.engine import is_away
 from model import Event
 from providers import PROVIDERS
 from providers.contract import Call, Rate
+from providers.waiting import pause
 from worker import faults, ids
 from worker.attempts import attempt
+from worker.calls import KEPT
+from worker.dispatch import FEW
+from worker.gate import HOLD_S
+from worker.limits import rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
-from worker.resources import Installed, Resources
-from worker.vault import Vault, VaultError
+from worker.vault import Vault
+
+if TYPE_CHECKING:
+    from worker.resources import Installed, Resources
+
+Turn = tuple[Claim, float]  # a claim, and the seconds until its call
 
 SLOT_WAIT_S = 20.0  # a Celery thread waits this long for a free call slot before it gives its ids back
 
@@ -33,24 +41,24 @@ log = structlog.get_logger("mesh.deliver")
 def deliver(delivery_ids: Sequence[UUID], resources: Resources) -> None:
     """One message: claim its deliveries as slots come free, and start their calls."""
     rest = list(delivery_ids)
+    few = len(rest) <= FEW
     while rest:
-        room = resources.calls.slots.take(len(rest), SLOT_WAIT_S)
+        room = resources.calls.slots.take(len(rest), SLOT_WAIT_S, keep=0 if few else KEPT)
         if room == 0:
             with resources.engine.begin() as connection:
                 db.deliveries.undo_dispatch(connection, rest)
             return
         portion, rest = rest[:room], rest[room:]
-        started = 0
+        turns: Sequence[Turn] = ()
         try:
-            for claim in _claim(portion, resources):
-                resources.calls.start(lambda claim=claim: run(claim, resources))  # type: ignore[misc]
-                started += 1
+            turns = _claim(portion, resources)
         finally:
-            resources.calls.slots.give(room - started)
+            resources.calls.slots.give_back(room - len(turns))
+        resources.start(turns, ahead=few)
 
 
-def _claim(delivery_ids: Sequence[UUID], resources: Resources) -> list[Claim]:
-    """What of these ids is ours and may be called now."""
+def _claim(delivery_ids: Sequence[UUID], resources: Resources) -> list[Turn]:
+    """What of these ids is ours and may be called now or in a moment."""
     attempt_ids = [ids.new() for _ in delivery_ids]
     rows = _claim_rows(delivery_ids, attempt_ids, resources)
     faults.reached("claim")
@@ -58,14 +66,14 @@ def _claim(delivery_ids: Sequence[UUID], resources: Resources) -> list[Claim]:
         claimed = {row.id for row in rows}
         with resources.engine.begin() as connection:
             db.deliveries.shelve(connection, [each for each in delivery_ids if each not in claimed])
-    return _admitted([_as_claim(row) for row in rows], resources)
+    return _admitted([_as_claim(row) for row in rows], [row.answers_since_s for row in rows], resources)
 
 
 def _claim_rows(delivery_ids: Sequence[UUID], attempt_ids: Sequence[UUID], resources: Resources) -> Sequence[Any]:
     """Claim, once more when Postgres went away: what a lost commit had claimed waits for its lease to end."""
     for last in (False, True):
         try:
-            with resources.engine.begin() as connection:
+            with resources.statements.begin() as connection:
                 return db.deliveries.claim(
                     connection, delivery_ids, attempt_ids, lease_s=resources.lease_s, worker=resources.worker
                 )
@@ -100,41 +108,30 @@ def _as_claim(row: Any) -> Claim:
     )
 
 
-def _admitted(claims: list[Claim], resources: Resources) -> list[Claim]:
+def _admitted(claims: Sequence[Claim], answering_s: Sequence[float | None], resources: Resources) -> list[Turn]:
     """What the gate lets through; the rest goes back, and uses no attempt."""
-    waits = resources.gate.waits(claims, [_rate(claim, resources.vault) for claim in claims])
-    held = [
-        GiveBack(claim.delivery_id, claim.attempt_id, wait)
-        for claim, wait in zip(claims, waits, strict=True)
-        if wait > 0
-    ]
-    if held:
+    rates = [_rate(claim, resources.vault) for claim in claims]
+    waits = resources.gate.waits(claims, rates, hold_s=HOLD_S, answering_s=answering_s)
+    turns = list(zip(claims, waits, strict=True))
+    late = [GiveBack(claim.delivery_id, claim.attempt_id, wait_s) for claim, wait_s in turns if wait_s > HOLD_S]
+    if late:
         with resources.engine.begin() as connection:
-            db.deliveries.give_back(connection, held)
-    return [claim for claim, wait in zip(claims, waits, strict=True) if wait <= 0]
+            db.deliveries.give_back(connection, late)
+    return [(claim, wait_s) for claim, wait_s in turns if wait_s <= HOLD_S]
 
 
 def _rate(claim: Claim, vault: Vault) -> Rate | None:
-    """The rate limit in force: the target's own, else what the provider says of its host, else of an account."""
-    if claim.rate_per_s is not None:
-        return Rate(1, 1 / claim.rate_per_s)
-    if claim.webhook_id and claim.provider.host_rates:
-        try:
-            host = urlsplit(_target_url(claim, vault)).hostname
-        except VaultError:  # the call itself will say so; its neighbours in this batch must not suffer
-            return None
-        return claim.provider.host_rates.get(host or "")
-    return claim.provider.rate
+    return rate_in_force(claim.provider, claim.rate_per_s, claim.webhook_id, claim.url_sealed, vault)
 
 
-def run(claim: Claim, resources: Resources) -> None:
-    """Make one claimed delivery's call and hand its end to the settler."""
+def run(claim: Claim, resources: Resources, wait_s: float = 0.0) -> None:
+    """Make one claimed delivery's call when its turn has come, and hand its end to the settler."""
+    if wait_s > 0:
+        pause(wait_s)
     faults.reached("send")
     ended = attempt(claim, lambda c: prepare(c, resources), lambda e: resources.reopen(e.claim, e))
     faults.reached("answer")
-    resources.gate.leave(claim)
-    if ended is not None:
-        resources.settler.submit(ended)
+    resources.ended(claim, ended)
 
 
 def prepare(claim: Claim, resources: Resources) -> Call:
@@ -151,11 +148,11 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         secrets=account_secrets(claim, installed, resources.vault),
         progress=claim.progress,
         first_attempt_at=claim.first_attempt_at,
-        now=datetime.now(UTC),
+        now=claim.started_at,  # by the server's clock: this machine's may be wrong
         deadline_s=installed.deadline_s,
         transport=resources.transport,
         media=MediaFolder(resources.media_url, claim.event.tenant_id),
-        target_url=_target_url(claim, resources.vault),
+        target_url=target_url(claim.webhook_id, claim.url_sealed, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
     )
 
@@ -168,17 +165,11 @@ def account_secrets(claim: Claim, installed: Installed, vault: Vault) -> Mapping
     return {**installed.credentials, **own}
 
 
-def _target_url(claim: Claim, vault: Vault) -> str:
-    if claim.url_sealed is None:
-        return ""
-    return vault.open(claim.url_sealed, f"webhooks.url_sealed:{claim.webhook_id}")
-
-
 def _signing_secrets(claim: Claim, vault: Vault) -> tuple[str, ...]:
     """Every secret that has not expired, newest first."""
     if not claim.signing_secrets:
         return ()
-    now = datetime.now(UTC).isoformat()
+    now = claim.started_at.astimezone(UTC).isoformat()
     place = f"webhooks.secrets:{claim.webhook_id}"
     return tuple(
         vault.open(secret["sealed"], place)

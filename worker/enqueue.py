@@ -5,34 +5,30 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 import db.deliveries
 import db.events
-import db.integrations
-import db.tenants
-import db.webhooks
+import jsontext
+from db.deliveries import ANYTHING, BACKLOG_CHANNEL, NewDelivery
 from db.engine import run
 from model import Event, NewEvent
-from providers import PROVIDERS
 from worker import ids
 from worker.catalog import event_types, unknown
-from worker.routing import Account, Subscription, route
+from worker.recipients import Recipients
+from worker.routing import Recipient
 from worker.tenants import TENANT_ID
-from worker.tenants import unknown as unknown_tenant
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_KEY_LENGTH = 255
 MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message; producers may not use it
-BACKLOG_CHANNEL = "mesh_events"  # NOTIFY on it wakes the reconciler
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
 _FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
 
@@ -120,7 +116,7 @@ def _checked(event: NewEvent) -> NewEvent:
     if not TENANT_ID.fullmatch(event.tenant_id):
         raise EventRejected("tenant_id must be 1 to 128 letters, digits, dots, colons, dashes or underscores.")
     try:
-        encoded = json.dumps(event.data, ensure_ascii=False, allow_nan=False).encode()
+        encoded = jsontext.encoded(event.data)
     except (TypeError, ValueError, RecursionError) as error:
         raise EventRejected(f"data of {event.type} is not JSON: {str(error)[:200]}.") from None
     if len(encoded) > MAX_DATA_BYTES:
@@ -152,65 +148,97 @@ def accept(
     parsed = [parse(event) for event in events]
     if not parsed:
         return []
-    problems = tenant_problems(connection, parsed)
-    if problems:
-        raise EventRejected(next(iter(problems.values())))
-    return store(connection, parsed, caused_by=caused_by, dispatched=dispatched)
+    known = Recipients.of(connection, parsed)
+    problem = next(filter(None, map(known.problem, parsed)), None)
+    if problem:
+        raise EventRejected(problem)
+    return store(connection, parsed, known, caused_by=caused_by, dispatched=dispatched)
+
+
+class Claimer(Protocol):
+    """Claims new deliveries in the commit that stores them, for calls that follow at once."""
+
+    lease_s: float
+    worker: str
+
+    def choose(self, made: Sequence[Made]) -> list[UUID | None]:
+        """For each delivery the id of its first attempt, or None: it is to wait for its claim."""
+
+    def begun(self, made: Sequence[Made], attempt_ids: Sequence[UUID | None], started_at: datetime) -> None:
+        """They are stored; the caller commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new delivery, and what its call needs."""
+
+    delivery: NewDelivery
+    event: Event
+    recipient: Recipient
 
 
 def store(
-    connection: Connection, parsed: Sequence[NewEvent], *, caused_by: UUID | None = None, dispatched: bool = False
+    connection: Connection,
+    parsed: Sequence[NewEvent],
+    known: Recipients,
+    *,
+    caused_by: UUID | None = None,
+    dispatched: bool = False,
+    claimer: Claimer | None = None,
 ) -> list[Accepted]:
-    """The second half of `accept`: events that were parsed, of tenants that may publish."""
+    """The second half of `accept`: events that were parsed, of tenants that may publish.
+
+    `Accepted.deliveries` are those that wait for their claim.
+    """
     if not parsed:
         return []
     now = datetime.now(UTC)
     made = [(Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed]
     stored = db.events.insert(connection, made)
     new = [event for (event, _), place in zip(made, stored, strict=True) if place.new]
-    deliveries = store_deliveries(connection, new, dispatched=dispatched)
-    if new and not dispatched:
-        wake(connection)
+    deliveries = store_deliveries(connection, new, known, dispatched=dispatched, claimer=claimer)
+    if deliveries and not dispatched:
+        wake(connection, {provider for waiting in deliveries.values() for provider, _ in waiting})
     return [Accepted(place.id, place.new, deliveries.get(place.id, ()) if place.new else ()) for place in stored]
 
 
-def wake(connection: Connection) -> None:
-    """After the commit, wake whoever sends waiting deliveries on their way."""
-    run(connection, "select pg_notify(%(channel)s, '')", channel=BACKLOG_CHANNEL)
-
-
-def tenant_problems(connection: Connection, events: Sequence[NewEvent]) -> dict[str, str]:
-    """What is wrong with the tenants of these events, by tenant id."""
-    wanted = {event.tenant_id for event in events}
-    states = db.tenants.states(connection, wanted)
-    problems = {}
-    for tenant_id in wanted:
-        if tenant_id not in states:
-            problems[tenant_id] = unknown_tenant(tenant_id)
-        elif states[tenant_id] != "active":
-            problems[tenant_id] = f'Tenant "{tenant_id}" is {states[tenant_id]}: its events are not taken.'
-    return problems
+def wake(connection: Connection, providers: Iterable[str] = (ANYTHING,)) -> None:
+    """After the commit, wake whoever sends the waiting deliveries of these providers on their way."""
+    sql = "select pg_notify(%(channel)s, provider) from unnest(%(providers)s::text[]) as provider"
+    run(connection, sql, channel=BACKLOG_CHANNEL, providers=list(providers))
 
 
 def store_deliveries(
-    connection: Connection, events: Sequence[Event], *, dispatched: bool
+    connection: Connection,
+    events: Sequence[Event],
+    known: Recipients,
+    *,
+    dispatched: bool,
+    claimer: Claimer | None = None,
 ) -> dict[UUID, list[tuple[str, UUID]]]:
-    """Route stored events and store their deliveries. (provider, delivery id) pairs by event id."""
-    if not events:
+    """Route stored events and store their deliveries. (provider, delivery id) by event id of those that wait."""
+    made = [Made(_delivery(event, place), event, place) for event in events for place in known.route(event)]
+    if not made:
         return {}
-    tenant_ids = {event.tenant_id for event in events}
-    accounts = [Account(*row) for row in db.integrations.receiving(connection, tenant_ids)]
-    hooks = [Subscription(*row) for row in db.webhooks.subscribed(connection, tenant_ids, {e.type for e in events})]
-    deliveries = [
-        db.deliveries.NewDelivery(
-            ids.new(), event.id, event.tenant_id, t.provider, t.integration_id, t.webhook_id, event.type
-        )
-        for event in events
-        for t in route(event, accounts, hooks, PROVIDERS)
-    ]
-    if deliveries:
-        db.deliveries.insert(connection, deliveries, dispatched=dispatched)
-    made: dict[UUID, list[tuple[str, UUID]]] = {}
-    for delivery in deliveries:
-        made.setdefault(delivery.event_id, []).append((delivery.provider, delivery.id))
-    return made
+    attempt_ids = claimer.choose(made) if claimer else [None] * len(made)
+    started_at = db.deliveries.insert(
+        connection,
+        [each.delivery for each in made],
+        attempt_ids,
+        dispatched=dispatched,
+        lease_s=claimer.lease_s if claimer else 0,
+        worker=claimer.worker if claimer else "",
+    )
+    if claimer:
+        claimer.begun(made, attempt_ids, started_at)
+    waiting: dict[UUID, list[tuple[str, UUID]]] = {}
+    for each, attempt_id in zip(made, attempt_ids, strict=True):
+        if attempt_id is None:
+            waiting.setdefault(each.event.id, []).append((each.delivery.provider, each.delivery.id))
+    return waiting
+
+
+def _delivery(event: Event, place: Recipient) -> NewDelivery:
+    return NewDelivery(
+        ids.new(), event.id, event.tenant_id, place.provider, place.integration_id, place.webhook_id, event.type
+    )

@@ -1,4 +1,6 @@
-"""The gate before a call: rate limits and in-flight caps of targets, counted on Redis for all workers together.
+"""The gate before a call: what targets may get at once and in a second, counted on Redis for all workers together.
+
+Rate limits, in-flight caps, and the ramp of a target that answers again after it was held.
 
 What may not go now is told how long to wait; it goes back to Postgres and uses no attempt. While Redis is away the gate
 is open: holds and circuits live in Postgres, and no message arrives without Redis for long anyway.
@@ -13,12 +15,15 @@ from uuid import UUID
 import redis
 import structlog
 
+from db.targets import RAMP_S
 from providers.contract import Rate
 from worker.outcomes import Claim
 
 _SCRIPT = (Path(__file__).parent / "gate.lua").read_text()
 CAP_LEASE_S = 150  # a place that a killed worker held is free again after this; > the longest deadline
-BURST_S = 1.0  # this much of a rate may go at once: what waited for its turn comes back by ticks of a second
+BURST_S = 1.0  # of a rate may go at once where no call is held until its turn: what waits comes back by ticks
+HOLD_S = 0.4  # so long a worker keeps a claim whose turn is that near; what comes back later goes to Postgres
+RAMP_CALLS = 5  # to a target in the first second in which it answers again; twice as many in each that follows
 CAP_RETRY_S = 0.5  # when to look again for a place under an in-flight cap
 
 log = structlog.get_logger("mesh.gate")
@@ -32,20 +37,29 @@ class Gate:
         self._key_prefix = key_prefix
         self._admit = client.register_script(_SCRIPT)
 
-    def waits(self, claims: Sequence[Claim], rates: Sequence[Rate | None]) -> list[float]:
-        """Seconds each claim has to wait; 0 = go. `rates` are the limits in force, by claim."""
-        limited = [i for i, claim in enumerate(claims) if rates[i] is not None or claim.max_in_flight]
+    def waits(
+        self,
+        claims: Sequence[Claim],
+        rates: Sequence[Rate | None],
+        *,
+        hold_s: float = 0.0,
+        answering_s: Sequence[float | None] = (),
+    ) -> list[float]:
+        """Seconds each claim has to wait: up to `hold_s` it is admitted, for that moment; longer, it has to ask again.
+
+        `rates` are the limits in force, `answering_s` since when a target answers again where that is news, by claim.
+        """
+        since = answering_s or [None] * len(claims)
+        limited = [
+            i for i, claim in enumerate(claims) if rates[i] is not None or claim.max_in_flight or since[i] is not None
+        ]
         waits = [0.0] * len(claims)
         if not limited:
             return waits
-        keys: list[str] = []
-        arguments: list[float | int | str] = [CAP_LEASE_S, CAP_RETRY_S]
+        keys = [self._key(kind, claims[i].target_id) for i in limited for kind in ("rate", "cap", "ramp")]
+        arguments: list[float | int | str] = [CAP_LEASE_S, CAP_RETRY_S, hold_s, RAMP_CALLS, RAMP_S]
         for i in limited:
-            rate, claim = rates[i], claims[i]
-            keys += [self._key("rate", claim.target_id), self._key("cap", claim.target_id)]
-            interval_s = rate.per_s / rate.count if rate else 0
-            burst_s = max(BURST_S, interval_s)
-            arguments += [interval_s, burst_s, claim.max_in_flight or 0, str(claim.attempt_id)]
+            arguments += _question(claims[i], rates[i], since[i], hold_s)
         try:
             answers = self._admit(keys=keys, args=arguments)
         except redis.RedisError as error:
@@ -65,3 +79,12 @@ class Gate:
 
     def _key(self, kind: str, target_id: UUID) -> str:
         return f"{self._key_prefix}mesh:gate:{kind}:{target_id}"
+
+
+def _question(claim: Claim, rate: Rate | None, answering_s: float | None, hold_s: float) -> list[float | int | str]:
+    """What the script is told of one call."""
+    interval_s = rate.per_s / rate.count if rate else 0
+    burst_s = interval_s if hold_s else max(BURST_S, interval_s)
+    came_back = int(claim.first_attempt_at < claim.started_at)
+    since_s = -1 if answering_s is None else answering_s
+    return [interval_s, burst_s, claim.max_in_flight or 0, str(claim.attempt_id), came_back, since_s]

@@ -1,25 +1,29 @@
 """A thread of each worker that NOTIFY wakes: events of the SQL door and of `accept` leave within milliseconds.
 
-While more waits in Postgres than the short queues hold, it tops them up. The beat tick does the same, later.
+While more waits in Postgres than the short queues hold, it tops them up; what is due later is sent when its time comes.
+The beat tick does the same, by the second.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections.abc import Collection
 
 import psycopg2
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.deliveries import ANYTHING, BACKLOG_CHANNEL, EVENTS
 from db.listen import wakeups
 from providers import PROVIDERS
-from worker.enqueue import BACKLOG_CHANNEL
 from worker.logs import first_line
-from worker.reconcile import fill_queue, route_events
+from worker.reconcile import fill_queue, reconcile, route_events
 from worker.resources import Resources
 
 RECONNECT_S = 1.0
-REFILL_S = 0.05  # how often queues are topped up while more waits than they hold
+RECONCILE_S = 5.0  # how often each worker reconciles by itself: beat may be away, or its clock wrong
 CHECK_S = 1.0  # how often the thread looks whether it should end
 
 log = structlog.get_logger("mesh.listener")
@@ -31,7 +35,8 @@ class Listener:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._stopped = threading.Event()
-        self._more = False  # waits in Postgres than the queues hold
+        self._unrouted = False  # events may be waiting for their deliveries
+        self._fill_at = dict.fromkeys(PROVIDERS, math.inf)  # when deliveries are due, as far as it is known
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
     def start(self) -> None:
@@ -51,18 +56,29 @@ class Listener:
                 self._stopped.wait(RECONNECT_S)
 
     def _listen(self) -> None:
-        self._more = True  # something may have come before we listened
-        for woken in wakeups(self._resources.settings.database_url, BACKLOG_CHANNEL, timeout_s=self._pause_s):
+        # Something may have come before we listened: looked for as soon as we do.
+        self._unrouted, self._fill_at = True, dict.fromkeys(PROVIDERS, time.monotonic())
+        reconcile_at = time.monotonic() + RECONCILE_S
+        for said in wakeups(self._resources.settings.database_url, BACKLOG_CHANNEL, timeout_s=self._pause_s):
             if self._stopped.is_set():
                 return
-            if woken or self._more:
-                self._more = self._feed()
+            self._feed(said)
+            if time.monotonic() >= reconcile_at:
+                reconcile(self._resources.engine, self._resources.dispatcher)
+                reconcile_at = time.monotonic() + RECONCILE_S
 
     def _pause_s(self) -> float:
-        return REFILL_S if self._more else CHECK_S
+        soonest = 0.0 if self._unrouted else min(self._fill_at.values()) - time.monotonic()
+        return min(max(soonest, 0.0), CHECK_S)
 
-    def _feed(self) -> bool:
-        """Send what waits; whether more may be waiting."""
-        route_events(self._resources.engine)
-        full = [fill_queue(self._resources.engine, self._resources.dispatcher, provider) for provider in PROVIDERS]
-        return any(full)
+    def _feed(self, said: Collection[str]) -> None:
+        """Send what waits, and note when there is more to do. Steps are short: what is due is not to wait for many."""
+        engine, dispatcher = self._resources.engine, self._resources.dispatcher
+        fresh: Collection[str] = ()
+        if self._unrouted or EVENTS in said or ANYTHING in said:
+            routed = route_events(engine, self._resources.claimer, steps=1)
+            self._unrouted, fresh = routed.more, routed.providers
+        for provider, at in self._fill_at.items():
+            if provider in said or ANYTHING in said or provider in fresh or at <= time.monotonic():
+                pause_s = fill_queue(engine, dispatcher, provider)
+                self._fill_at[provider] = math.inf if pause_s is None else time.monotonic() + pause_s

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
 import fsspec
 
 from model import MediaAsset
+from providers.waiting import aside
 from worker import ids
 
 
@@ -20,11 +22,7 @@ class MediaFolder:
     def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
         """Store one file whole or not at all. The same name again replaces the file, so a repeated step leaves one."""
         uri = f"{self._base}/{name}"
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        part = f"{path}.part-{ids.new()}"
-        filesystem.pipe_file(part, content)
-        filesystem.mv(part, path)
+        aside(partial(_write, uri, content))
         return MediaAsset(
             id=ids.new(),
             uri=uri,
@@ -33,6 +31,14 @@ class MediaFolder:
             sha256=hashlib.sha256(content).hexdigest(),
             details=details,
         )
+
+
+def _write(uri: str, content: bytes) -> None:
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    part = f"{path}.part-{ids.new()}"
+    filesystem.pipe_file(part, content)
+    filesystem.mv(part, path)
 
 
 def probe(url: str) -> None:

@@ -227,7 +227,9 @@ def _refused(claim: Claim, error: ProviderError, exchange: Exchange | None, dura
         )
         return Ending(claim, settlement, integration_state=parked)
     settlement = _settlement(claim, DeliveryState.FAILED, AttemptState.REFUSED, exchange, duration_ms, error)
-    return Ending(claim, settlement, strain=Strain(1) if claim.webhook_id else None)
+    if claim.webhook_id:
+        return Ending(claim, settlement, strain=Strain(1))
+    return Ending(claim, settlement, recovered=claim.failures > 0)  # an account that says no to one event is well
 
 
 _ACCOUNT_STATES: Mapping[type[ProviderError], str] = {
@@ -253,5 +255,7 @@ def clean(text: str) -> str:
 
 def _json(value: Mapping[str, Any]) -> str:
     """JSON that Postgres takes: no NUL (after an even number of backslashes it is one), no lone surrogate."""
+    if not value:
+        return "{}"
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text)

@@ -7,9 +7,9 @@ a row of `rejected_events` with the reason. While Postgres is away the message w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import structlog
@@ -19,10 +19,13 @@ import db.rejected
 from db.engine import is_away
 from model import NewEvent
 from worker import faults, stopping
-from worker.enqueue import MESSAGE_KEY, Accepted, EventRejected, parse, store, tenant_problems
+from worker.direct import Direct
+from worker.enqueue import MESSAGE_KEY, Accepted, Claimer, EventRejected, parse, store
 from worker.logs import first_line
+from worker.recipients import Recipients
 
 AWAY_PAUSE_S = 0.25
+GIVE_BACK_S = 1.0  # before a message that could not be stored is offered again
 
 log = structlog.get_logger("mesh.receive")
 
@@ -40,36 +43,51 @@ class Arrival:
         return uuid5(NAMESPACE_OID, self.message_id)
 
 
-Dispatch = Callable[[Sequence[tuple[str, UUID]]], None]
+def arrivals(message_id: str, args: Sequence[Any], fields: Mapping[str, Any]) -> list[Arrival]:
+    """The events of one call of `events.publish`: objects, lists of objects, or one object as keywords."""
+    given: list[Any] = [*args, *([fields] if fields else [])] or [None]
+    events = [event for each in given for event in (each if isinstance(each, list) else [each])]
+    return [Arrival(event, f"{message_id}:{number}") for number, event in enumerate(events)]
 
 
-def receive(engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival]) -> list[Accepted | EventRejected]:
+class Road(Protocol):
+    """What becomes of stored deliveries: some are claimed by this process at once, the others are sent."""
+
+    def claimer(self) -> Direct:
+        """For one commit."""
+
+    def dispatch(self, deliveries: Sequence[tuple[str, UUID]]) -> None:
+        """Send ids to their queues."""
+
+
+def receive(engine: Engine, road: Road, arrivals: Sequence[Arrival]) -> list[Accepted | EventRejected]:
     """Accept what can be, keep what cannot, in one commit; then send the deliveries on their way."""
     parsed = [_parse(arrival) for arrival in arrivals]
     while True:
         try:
-            with engine.begin() as connection:
-                results = _store(connection, arrivals, parsed)
+            with road.claimer() as claimer, engine.begin() as connection:
+                results = _store(connection, arrivals, parsed, claimer)
         except Exception as error:
             if not is_away(error):
-                return _one_by_one(engine, dispatch, arrivals, error)
+                return _one_by_one(engine, road, arrivals, error)
             if stopping.requested.is_set():
                 raise
             log.warning("accept_waits_for_postgres", size=len(arrivals), error=first_line(error))
             stopping.requested.wait(AWAY_PAUSE_S)
         else:
             faults.reached("accept")
-            dispatch([pair for result in results if isinstance(result, Accepted) for pair in result.deliveries])
-            faults.reached("dispatch")
+            waiting = [pair for result in results if isinstance(result, Accepted) for pair in result.deliveries]
+            if waiting:
+                road.dispatch(waiting)
             return results
 
 
 def _one_by_one(
-    engine: Engine, dispatch: Dispatch, arrivals: Sequence[Arrival], error: Exception
+    engine: Engine, road: Road, arrivals: Sequence[Arrival], error: Exception
 ) -> list[Accepted | EventRejected]:
     """One of these cannot be stored: the others are, and it is kept."""
     if len(arrivals) > 1:
-        return [result for arrival in arrivals for result in receive(engine, dispatch, [arrival])]
+        return [result for arrival in arrivals for result in receive(engine, road, [arrival])]
     log.error("event_not_stored", error=repr(error)[:500])
     reason = EventRejected(f"It could not be stored ({type(error).__name__}); see the worker's log.")
     with engine.begin() as connection:
@@ -91,16 +109,15 @@ def _parse(arrival: Arrival) -> NewEvent | EventRejected:
 
 
 def _store(
-    connection: Connection, arrivals: Sequence[Arrival], parsed: Sequence[NewEvent | EventRejected]
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    parsed: Sequence[NewEvent | EventRejected],
+    claimer: Claimer,
 ) -> list[Accepted | EventRejected]:
-    problems = tenant_problems(connection, [event for event in parsed if isinstance(event, NewEvent)])
-    judged = [
-        EventRejected(problems[event.tenant_id])
-        if isinstance(event, NewEvent) and event.tenant_id in problems
-        else event
-        for event in parsed
-    ]
-    accepted = iter(store(connection, [e for e in judged if isinstance(e, NewEvent)], dispatched=True))
+    known = Recipients.of(connection, [event for event in parsed if isinstance(event, NewEvent)])
+    judged = [event if isinstance(event, EventRejected) else _judged(event, known) for event in parsed]
+    good = [event for event in judged if isinstance(event, NewEvent)]
+    accepted = iter(store(connection, good, known, dispatched=True, claimer=claimer))
     results: list[Accepted | EventRejected] = []
     for arrival, event in zip(arrivals, judged, strict=True):
         if isinstance(event, NewEvent):
@@ -109,6 +126,11 @@ def _store(
             _keep(connection, arrival, event)
             results.append(event)
     return results
+
+
+def _judged(event: NewEvent, known: Recipients) -> NewEvent | EventRejected:
+    problem = known.problem(event)
+    return EventRejected(problem) if problem else event
 
 
 def _keep(connection: Connection, arrival: Arrival, reason: EventRejected) -> None:

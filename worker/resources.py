@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,23 +22,28 @@ from providers import PROVIDERS
 from providers.addresses import AddressPolicy
 from providers.contract import Provider
 from providers.http import HttpTransport
+from providers.waiting import aside
 from settings import ConfigurationError, Settings, current
-from worker import ids, vault
+from worker import faults, ids, vault
 from worker.app import app
 from worker.attempts import QUICK_BUDGET_S, renewed
 from worker.batching import GroupCommit
-from worker.calls import CallPool
-from worker.dispatch import Dispatcher
+from worker.calls import CallLoop
+from worker.deliver import run
+from worker.direct import Direct
+from worker.dispatch import FEW, Dispatcher
 from worker.enqueue import Accepted, EventRejected, wake
 from worker.gate import Gate
 from worker.outcomes import Claim, Ending
 from worker.receive import Arrival, receive
+from worker.sending import Sender, redis_client
 from worker.settle import settle
 
 log = structlog.get_logger("mesh.resources")
 
 SETTLE_BATCH = 200
-ACCEPT_BATCH = 100
+SETTLE_GROUP = 32  # endings that are settled without waiting for more
+ACCEPT_BATCH = 50
 CLOSE_S = 10.0  # for what waits to be settled when a worker ends
 
 
@@ -65,6 +71,7 @@ class Resources:
 
     settings: Settings
     engine: Engine
+    statements: Engine  # the same database, for transactions of one statement
     redis: redis.Redis
     vault: vault.Vault
     transport: HttpTransport
@@ -78,18 +85,30 @@ class Resources:
         longest_s = max(each.deadline_s for each in self.installed.values())
         # How long a claim holds a delivery: longer than everything one try may take.
         self.lease_s = longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
-        self.calls = CallPool(self.settings.mesh_calls_in_flight)
+        self.calls = CallLoop(self.settings.mesh_calls_in_flight, on_pause=self._settle_endings)
+        self._endings: list[Ending] = []  # of the calls' loop, and only touched there
         self.settler: GroupCommit[Ending, bool] = GroupCommit(
-            "settle", lambda batch: settle(self.engine, self.dispatch, batch), limit=SETTLE_BATCH
+            "settle", lambda batch: settle(self.engine, self.statements, self.dispatch, batch), limit=SETTLE_BATCH
         )
         self.reopener: GroupCommit[Again, Any] = GroupCommit("reopen", self._reopen, limit=SETTLE_BATCH)
         self.accepter: GroupCommit[Arrival, Accepted | EventRejected] = GroupCommit(
-            "accept", lambda batch: receive(self.engine, self.dispatch, batch), limit=ACCEPT_BATCH
+            "accept", lambda batch: receive(self.engine, self, batch), limit=ACCEPT_BATCH
         )
+
+    def claimer(self) -> Direct:
+        """For one commit: claims what may be called at once, as far as there is room."""
+        return Direct(self.calls.slots, self.start, self.vault, lease_s=self.lease_s, worker=self.worker)
+
+    def start(self, turns: Sequence[tuple[Claim, float]], *, ahead: bool = False) -> None:
+        """Make the calls of claims after the seconds beside each, before or behind those that wait.
+
+        Every one holds a slot.
+        """
+        self.calls.start([partial(run, claim, self, wait_s) for claim, wait_s in turns], ahead=ahead)
 
     def dispatch(self, deliveries: Sequence[tuple[str, UUID]]) -> None:
         """Send ids on their way; what cannot be sent now waits in Postgres for the reconciler."""
-        unsent = self.dispatcher.send(deliveries)
+        unsent = self.dispatcher.send(deliveries, later=len(deliveries) > FEW)
         if unsent:
             with self.engine.begin() as connection:
                 db.deliveries.undo_dispatch(connection, unsent)
@@ -97,8 +116,22 @@ class Resources:
 
     def reopen(self, claim: Claim, ended: Ending) -> Claim | None:
         """Close a failed try's row and open the next one's. None when the delivery has a newer holder."""
-        row = self.reopener.submit(Again(ended.settlement, ids.new())).result()
+        (row,) = aside(self.reopener.submit([Again(ended.settlement, ids.new())]).result)
         return None if row is None else renewed(claim, row)
+
+    def ended(self, claim: Claim, ended: Ending | None) -> None:
+        """A call ended; None: its delivery has a newer holder, whose outcome counts. Only on the calls' loop."""
+        if claim.max_in_flight:
+            aside(partial(self.gate.leave, claim))
+        if ended is not None:
+            self._endings.append(ended)
+            if len(self._endings) >= SETTLE_GROUP:
+                self._settle_endings()
+
+    def _settle_endings(self) -> None:
+        if self._endings:
+            endings, self._endings = self._endings, []
+            self.settler.submit(endings)
 
     def _reopen(self, tries: Sequence[Again]) -> list[Any]:
         with self.engine.begin() as connection:
@@ -114,6 +147,7 @@ class Resources:
         self.reopener.close(CLOSE_S)
         self.transport.close()
         self.engine.dispose()
+        self.statements.dispose()
 
 
 _lock = threading.Lock()
@@ -150,22 +184,17 @@ def build(settings: Settings) -> Resources:
     except vault.VaultError as error:
         raise ConfigurationError(str(error)) from None
     client = redis_client(settings)
+    pooled = partial(connect, settings.database_url, name="mesh-worker", by_index=True)
     return Resources(
         settings=settings,
-        engine=connect(
-            settings.database_url, name="mesh-worker", pool_size=settings.mesh_worker_threads + 4, by_index=True
-        ),
+        engine=pooled(pool_size=settings.mesh_worker_threads + 4),
+        statements=pooled(pool_size=4, autocommit=True),
         redis=client,
         vault=keys,
-        transport=HttpTransport(policy=AddressPolicy(settings.mesh_private_targets)),
-        dispatcher=Dispatcher(app, client, settings.mesh_key_prefix),
+        transport=HttpTransport(
+            policy=AddressPolicy(settings.mesh_private_targets), sent=lambda request: faults.reached("sent", request)
+        ),
+        dispatcher=Dispatcher(Sender(app, client, settings), client, settings.mesh_key_prefix),
         gate=Gate(client, settings.mesh_key_prefix),
         worker=f"{socket.gethostname()}:{os.getpid()}",
-    )
-
-
-def redis_client(settings: Settings) -> redis.Redis:
-    """A client for our own keys, with bounded waits."""
-    return redis.Redis.from_url(
-        settings.redis_url, socket_timeout=5, socket_connect_timeout=3, health_check_interval=10
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -12,64 +12,43 @@ from providers.contract import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """An integration, as far as routing needs it. No event types = all its provider has an action for."""
+class Recipient:
+    """An account, or one of its webhooks: where an event of its tenant may go.
 
-    id: UUID
+    `event_types` are an account's; none = all that its provider has an action for. `subscribed` is a webhook's.
+    The rest is what a call needs. `well`: active, neither held nor failing.
+    """
+
     tenant_id: str
     provider: str
-    event_types: Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A webhook, as far as routing needs it."""
-
-    id: UUID
-    tenant_id: str
     integration_id: UUID
-    event_type: str
-    filters: Mapping[str, Any]
-    provider: str
+    webhook_id: UUID | None = None
+    event_types: Sequence[str] | None = None
+    subscribed: str | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    secrets_sealed: str | None = field(default=None, repr=False)
+    url_sealed: str | None = field(default=None, repr=False)
+    signing_secrets: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    rate_per_s: float | None = None
+    max_in_flight: int | None = None
+    well: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One place an event goes to."""
-
-    provider: str
-    integration_id: UUID
-    webhook_id: UUID | None
+def route(event: Event, recipients: Iterable[Recipient], providers: Mapping[str, Provider]) -> list[Recipient]:
+    """Everywhere one event goes, each once."""
+    return [each for each in recipients if each.tenant_id == event.tenant_id and _takes(each, event, providers)]
 
 
-def route(
-    event: Event,
-    accounts: Iterable[Account],
-    subscriptions: Iterable[Subscription],
-    providers: Mapping[str, Provider],
-) -> list[Target]:
-    """Every target of one event, each once."""
-    direct = [Target(a.provider, a.id, None) for a in accounts if _takes(a, event, providers)]
-    hooks = [Target(s.provider, s.integration_id, s.id) for s in subscriptions if _wants(s, event)]
-    return direct + hooks
-
-
-def _takes(account: Account, event: Event, providers: Mapping[str, Provider]) -> bool:
-    provider = providers.get(account.provider)
+def _takes(recipient: Recipient, event: Event, providers: Mapping[str, Provider]) -> bool:
+    if recipient.webhook_id is not None:
+        return recipient.subscribed in (event.type, "*") and matches(recipient.filters, event.data)
+    provider = providers.get(recipient.provider)
     return (
-        account.tenant_id == event.tenant_id
-        and provider is not None
+        provider is not None
         and not provider.by_webhook
-        and (event.type in account.event_types if account.event_types is not None else True)
+        and (recipient.event_types is None or event.type in recipient.event_types)
         and provider.action(event.type) is not None
-    )
-
-
-def _wants(subscription: Subscription, event: Event) -> bool:
-    return (
-        subscription.tenant_id == event.tenant_id
-        and subscription.event_type in (event.type, "*")
-        and matches(subscription.filters, event.data)
     )
 
 

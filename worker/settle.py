@@ -20,11 +20,12 @@ import db.media
 import db.rejected
 import db.targets
 import db.webhooks
+from db.deliveries import SOON_S
 from db.engine import is_away
 from db.targets import Strain
 from model import NewEvent
 from worker import faults, ids, stopping
-from worker.enqueue import EventRejected, accept
+from worker.enqueue import EventRejected, accept, wake
 from worker.logs import first_line
 from worker.outcomes import Ending, not_stored
 
@@ -38,25 +39,28 @@ log = structlog.get_logger("mesh.settle")
 Dispatch = Callable[[Sequence[tuple[str, UUID]]], None]
 
 
-def settle(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
-    """Settle a batch; whether each delivery moved. One that cannot be stored becomes a dead letter that says so."""
+def settle(engine: Engine, statements: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
+    """Settle a batch; whether each delivery moved. One that cannot be stored becomes a dead letter that says so.
+
+    `statements` connects to the same database, for transactions of one statement.
+    """
     try:
-        return _persist(engine, dispatch, endings)
+        return _persist(engine, statements, dispatch, endings)
     except Exception as error:
         if is_away(error):
             raise
         log.exception("outcomes_not_stored", deliveries=[str(ending.claim.delivery_id) for ending in endings])
     if len(endings) == 1:
-        return _persist(engine, dispatch, [not_stored(endings[0])])
-    return [moved for each in endings for moved in settle(engine, dispatch, [each])]
+        return _persist(engine, statements, dispatch, [not_stored(endings[0])])
+    return [moved for each in endings for moved in settle(engine, statements, dispatch, [each])]
 
 
-def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
+def _persist(engine: Engine, statements: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> list[bool]:
     """One transaction, repeated while Postgres is away."""
     give_up_at = time.monotonic() + HOLD_ON_S
     while True:
         try:
-            with engine.begin() as connection:
+            with (statements if _is_plain(endings) else engine).begin() as connection:
                 moved, follow_ups = _write(connection, endings)
         except Exception as error:
             if stopping.requested.is_set():
@@ -72,6 +76,19 @@ def _persist(engine: Engine, dispatch: Dispatch, endings: Sequence[Ending]) -> l
             return [ending.claim.delivery_id in moved for ending in endings]
 
 
+def _is_plain(endings: Sequence[Ending]) -> bool:
+    """Whether one statement stores them all."""
+    return not any(
+        each.strain
+        or each.recovered
+        or each.webhook_gone
+        or each.integration_state
+        or _is_due_soon(each)
+        or (each.done and (each.done.assets or each.done.events))
+        for each in endings
+    )
+
+
 def _write(connection: Connection, endings: Sequence[Ending]) -> tuple[set[UUID], list[tuple[str, UUID]]]:
     moved = db.deliveries.settle(connection, [ending.settlement for ending in endings])
     ours = [ending for ending in endings if ending.claim.delivery_id in moved]
@@ -82,7 +99,14 @@ def _write(connection: Connection, endings: Sequence[Ending]) -> tuple[set[UUID]
             follow_ups += _store_products(connection, ending)
         if ending.webhook_gone or ending.integration_state:
             follow_ups += _close_target(connection, ending)
+    if any(_is_due_soon(ending) for ending in ours):
+        wake(connection)
     return moved, follow_ups
+
+
+def _is_due_soon(ending: Ending) -> bool:
+    """Whether it comes back earlier than the reconciler's tick would notice."""
+    return ending.settlement.wait_s is not None and ending.settlement.wait_s < SOON_S
 
 
 def _note_targets(connection: Connection, endings: Sequence[Ending]) -> None:

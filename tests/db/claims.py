@@ -42,7 +42,7 @@ def settle(mesh: Mesh, *settlements: Settlement) -> set[UUID]:
 def expire(mesh: Mesh, *, max_lost: int = 5, limit: int = 500) -> Rows:
     """Take back what dead workers held."""
     with mesh.engine.begin() as connection:
-        return db.deliveries.expire_leases(connection, limit=limit, max_lost=max_lost)
+        return db.deliveries.expire_leases(connection, limit=limit, max_lost=max_lost, grace_s=2)
 
 
 def shelve(mesh: Mesh, *delivery_ids: UUID) -> int:

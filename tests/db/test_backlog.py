@@ -55,6 +55,35 @@ def test_tenants_take_turns(mesh: Mesh) -> None:
     assert Counter(tenants[each] for each in taken) in ({"a": 5, "b": 4, "c": 3}, {"a": 4, "b": 5, "c": 3})
 
 
+def test_what_is_taken_comes_in_the_order_of_turns(mesh: Mesh) -> None:
+    for tenant, count in (("a", 30), ("b", 2), ("c", 1)):
+        waiting(mesh, tenant, count)
+    taken = take(mesh, 30)
+    tenants = {row.id: row.tenant_id for row in mesh.sql("select id, tenant_id from deliveries")}
+    order = [tenants[each] for each in taken]
+    assert sorted(order[:3]) == ["a", "b", "c"]
+    assert sorted(order[3:5]) == ["a", "b"]
+    assert set(order[5:]) == {"a"}
+
+
+def test_the_next_moment_is_that_of_whoever_is_due_first(mesh: Mesh) -> None:
+    def next_s() -> float | None:
+        with mesh.engine.begin() as connection:
+            return db.deliveries.next_due_s(connection, "zapier")
+
+    assert next_s() is None
+    first, *_ = waiting(mesh, "a", 3)
+    parked, second = waiting(mesh, "b", 2)
+    mesh.sql("update deliveries set due_at = now() + interval '1 hour'")
+    mesh.sql("update deliveries set due_at = now() + interval '30 seconds' where id = %(id)s", id=second)
+    mesh.sql("update deliveries set due_at = 'infinity' where id = %(id)s", id=parked)
+    assert next_s() == pytest.approx(30, abs=5)
+    mesh.sql("update deliveries set dispatched_at = now() where id = %(id)s", id=second)
+    assert next_s() == pytest.approx(3600, abs=5)
+    mesh.due_now(first)
+    assert (next_s() or 0) <= 0
+
+
 def test_within_a_tenant_the_longest_due_go_first(mesh: Mesh) -> None:
     deliveries = waiting(mesh, "a", 6)
     for age, delivery_id in enumerate(deliveries):

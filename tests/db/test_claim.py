@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 import db.deliveries
+import db.targets
 from db.deliveries import GiveBack
-from db.targets import PROBE_AFTER
-from tests.db.claims import claim, expire, settle, settlement
+from db.targets import PROBE_AFTER, PROBE_LOOK_S, RAMP_S, Strain
+from tests.db.claims import claim, expire, settle, settlement, shelve
 from tests.mesh import Mesh
 from worker import ids
 
@@ -156,6 +157,132 @@ def test_a_target_that_keeps_failing_gets_one_of_a_batch(mesh: Mesh) -> None:
     assert Counter(row.webhook_id for row in claimed) == {bad: 1, good: 4}
 
 
+def suspect(mesh: Mesh, count: int) -> list[UUID]:
+    """Deliveries that wait for a target that was held, and is not any more."""
+    mesh.hook()
+    waiting = [mesh.signup() for _ in range(count)]
+    mesh.sql("update webhooks set held_until = now(), hold_reason = 'It asked for time.'")
+    return waiting
+
+
+def end_probe(mesh: Mesh, strain: Strain | None) -> None:
+    """What the settling of a probe does to its target: a success, or what its failure says."""
+    (webhook_id,) = (row[0] for row in mesh.sql("select id from webhooks"))
+    with mesh.engine.begin() as connection:
+        if strain is None:
+            db.targets.recovered(connection, "webhooks", [webhook_id])
+        else:
+            db.targets.strained(connection, "webhooks", {webhook_id: strain})
+
+
+def test_after_a_hold_one_call_at_a_time_finds_out(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 6)
+    (probe,) = claim(mesh, *waiting[:3])
+    assert probe.failures > 0, "its success is to be told"
+    assert claim(mesh, *waiting[3:]) == [], "in another batch neither"
+    end_probe(mesh, None)
+    assert len(claim(mesh, *waiting)) == 5
+
+
+def test_of_two_claims_at_once_one_gets_the_probe(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 40)
+    for turn in range(10):
+        start = threading.Barrier(2)
+        got: list[UUID] = []
+
+        def worker(wanted: list[UUID], start: threading.Barrier = start, got: list[UUID] = got) -> None:
+            start.wait()
+            got.extend(row.id for row in claim(mesh, *wanted))
+
+        mine = waiting[turn * 4 : turn * 4 + 4]
+        threads = [threading.Thread(target=worker, args=(part,)) for part in (mine[:2], mine[2:])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(got) == 1
+        end_probe(mesh, Strain(failures=0))
+
+
+def test_a_claim_that_waited_for_the_other_does_not_probe_too(mesh: Mesh) -> None:
+    """The second sees the target as it was before the first committed, unless it looks again."""
+    first, second = suspect(mesh, 2)
+    with mesh.engine.connect() as one, mesh.engine.connect() as other:
+        assert db.deliveries.claim(one, [first], [ids.new()], lease_s=60, worker="a")
+        assert not db.deliveries.claim(other, [second], [ids.new()], lease_s=60, worker="b")
+        one.commit()
+        assert not db.deliveries.claim(other, [second], [ids.new()], lease_s=60, worker="b")
+        other.commit()
+
+
+@pytest.mark.parametrize(("hold_s", "held"), [(30.0, True), (0.0, False)])
+def test_a_failed_probe_ends_its_own_hold(mesh: Mesh, hold_s: float, held: bool) -> None:
+    waiting = suspect(mesh, 3)
+    assert len(claim(mesh, *waiting, lease_s=600)) == 1
+    end_probe(mesh, Strain(failures=1, hold_s=hold_s, reason="It asked for time." if hold_s else ""))
+    left = mesh.one("select extract(epoch from held_until - now())::float8 from webhooks")
+    assert (left > 0) is held
+    assert left <= 30
+    assert len(claim(mesh, *waiting)) == (0 if held else 1), "the next probe"
+
+
+def test_a_probe_whose_worker_died_holds_its_target_no_longer_than_its_lease(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 2)
+    assert len(claim(mesh, waiting[0], lease_s=60)) == 1
+    assert claim(mesh, waiting[1]) == []
+    assert mesh.one("select held_until <= now() + interval '60 seconds' from webhooks")
+    mesh.holds_over()
+    assert len(claim(mesh, waiting[1])) == 1
+
+
+def test_a_probe_that_is_given_back_leaves_its_place_to_another(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 3)
+    (probe,) = claim(mesh, *waiting)
+    with mesh.engine.begin() as connection:
+        db.deliveries.give_back(connection, [GiveBack(probe.id, probe.attempt_id, 1.0)])
+    assert len(claim(mesh, *waiting)) == 1
+
+
+def test_an_account_is_probed_like_a_webhook(mesh: Mesh) -> None:
+    integration_id = mesh.account()
+    waiting = [mesh.speak() for _ in range(3)]
+    mesh.sql("update integrations set held_until = now(), hold_reason = 'It asked for time.'")
+    assert len(claim(mesh, *waiting[:2])) == 1
+    assert claim(mesh, waiting[2]) == []
+    with mesh.engine.begin() as connection:
+        db.targets.recovered(connection, "integrations", [integration_id])
+    assert len(claim(mesh, *waiting)) == 2
+
+
+def test_a_claim_says_since_when_its_target_answers_again(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 3)
+    (probe,) = claim(mesh, waiting[0])
+    assert probe.answers_since_s is None
+    end_probe(mesh, None)
+    (fresh,) = claim(mesh, waiting[1])
+    assert 0 <= fresh.answers_since_s < 5
+    mesh.sql("update webhooks set held_until = now() - %(s)s * interval '1 second'", s=RAMP_S + 1)
+    (later,) = claim(mesh, waiting[2])
+    assert later.answers_since_s is None
+
+
+def test_a_failure_between_successes_starts_no_ramp(mesh: Mesh) -> None:
+    mesh.hook()
+    mesh.signup()
+    end_probe(mesh, Strain(failures=1))
+    end_probe(mesh, None)
+    row = mesh.sql("select consecutive_failures, held_until from webhooks")[0]
+    assert tuple(row) == (0, None)
+
+
+def test_what_waits_for_a_probe_looks_again_soon(mesh: Mesh) -> None:
+    waiting = suspect(mesh, 20)
+    (probe,) = claim(mesh, *waiting, lease_s=30)
+    assert shelve(mesh, *waiting) == 19
+    dues = [mesh.delivery(each).due_at - datetime.now(UTC) for each in waiting if each != probe.id]
+    assert all(timedelta(0) < due <= timedelta(seconds=PROBE_LOOK_S + 3) for due in dues)
+
+
 def test_giving_back_leaves_no_trace(mesh: Mesh) -> None:
     mesh.hook()
     first, second = mesh.signup(), mesh.signup()
@@ -217,3 +344,20 @@ def test_what_waits_for_a_disconnected_account_is_cancelled(mesh: Mesh) -> None:
         assert db.deliveries.shelve(connection, [delivery_id]) == 1
     delivery = mesh.delivery(delivery_id)
     assert (delivery.state, delivery.error_code) == ("cancelled", "integration_disconnected")
+
+
+# ------------------------------------------------------------------------------------------- what kills its holders
+
+
+def test_what_many_holders_died_with_is_claimed_alone(mesh: Mesh) -> None:
+    mesh.hook()
+    deliveries = [mesh.signup() for _ in range(4)]
+    for delivery_id in deliveries[:3]:
+        mesh.sql("update deliveries set lost_count = 3 where id = %(id)s", id=delivery_id)
+    first = {row.id for row in claim(mesh, *deliveries)}
+    assert deliveries[3] in first, "who is not suspected goes as ever"
+    assert len(first) == 2
+    assert claim(mesh, *deliveries) == [], "one suspect at a time, in all workers together"
+    mesh.sql("update deliveries set state = 'succeeded', attempt_id = null, lease_until = null, settled_at = now()"
+             " where state = 'running'")  # fmt: skip
+    assert len(claim(mesh, *deliveries)) == 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine
 
+import db.attempts
 import db.deliveries
 import db.events
+import db.rejected
+import db.retention
 import db.schema
 from db.deliveries import Again, GiveBack, Settlement
 from db.engine import Rows, connect, run
@@ -22,6 +26,11 @@ from worker import catalog, ids
 ROWS = 20_000
 BATCH = 50
 OFTEN = 7  # times in one session: a prepared statement may change its plan after the fifth
+
+EVERYTHING = {
+    **dict.fromkeys(("cursor", "tenant_id", "webhook_id", "provider", "since")),
+    "until": datetime(9999, 1, 1, tzinfo=UTC),
+}
 
 FILL = (
     "insert into tenants (id, name) values ('acme', 'Acme')",
@@ -198,7 +207,7 @@ def test_plans_made_while_the_tables_were_empty(servers: Servers) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        lambda c: db.deliveries.expire_leases(c, limit=500, max_lost=5),
+        lambda c: db.deliveries.expire_leases(c, limit=500, max_lost=5, grace_s=0),
         lambda c: db.deliveries.forget_dispatch(c, "zapier", older_than_s=30, limit=500),
         lambda c: db.deliveries.shelve(c, some(c)),
         lambda c: db.deliveries.undo_dispatch(c, [ids.new() for _ in range(BATCH)]),
@@ -206,8 +215,26 @@ def test_plans_made_while_the_tables_were_empty(servers: Servers) -> None:
         lambda c: db.deliveries.page(c, tenant_id="acme", state="failed"),
         lambda c: db.events.lock_unrouted(c, 500),
         lambda c: db.events.page(c, tenant_id="acme"),
+        lambda c: db.attempts.of_delivery(c, ids.new()),
+        lambda c: db.deliveries.count_dead(c, provider="zapier"),
+        lambda c: db.deliveries.redeliver_step(c, EVERYTHING, limit=500),
+        lambda c: db.rejected.page(c),
+        lambda c: db.retention.delete_rejected(c, days=90, limit=50),
+        lambda c: db.retention.delete_stray_attempts(c, days=90, limit=500),
     ],
-    ids=["expire_leases", "forget_dispatch", "shelve", "undo_dispatch", "page", "dead", "unrouted", "events"],
-)
+    ids=[
+        "expire_leases", "forget_dispatch", "shelve", "undo_dispatch", "page", "dead", "unrouted", "events",
+        "attempts", "count_dead", "redeliver_step", "rejected", "old_rejected", "stray_attempts",
+    ],
+)  # fmt: skip
 def test_upkeep(connection: Connection, statement: Callable[[Connection], object]) -> None:
     assert read_from_end_to_end(connection, lambda _: statement(connection)) == {}
+
+
+def test_retention(connection: Connection) -> None:
+    """The foreign key's own statement included, which deletes an event's deliveries."""
+
+    def statement(_: int) -> None:
+        assert db.retention.delete_events(connection, days=-1, limit=500).deleted > 0  # until tomorrow
+
+    assert read_from_end_to_end(connection, statement) == {}

@@ -173,6 +173,7 @@ def test_what_kills_its_holders_becomes_a_dead_letter(mesh: Mesh) -> None:
     mesh.hook()
     delivery_id = mesh.signup()
     for lost in range(1, 4):
+        mesh.due_now()
         (row,) = claim(mesh, delivery_id)
         mesh.lease_over()
         (row,) = expire(mesh, max_lost=3)
@@ -183,13 +184,27 @@ def test_what_kills_its_holders_becomes_a_dead_letter(mesh: Mesh) -> None:
     assert [a.state for a in mesh.attempts(delivery_id)] == ["lost"] * 3
 
 
+def test_a_lease_that_has_ended_is_noted_first_and_a_holder_that_lives_may_still_settle(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id)
+    mesh.sql("update deliveries set lease_until = now()")
+    assert expire(mesh) == []
+    assert expire(mesh) == [], "its time is not over"
+    assert mesh.delivery(delivery_id).overdue_at is not None
+    assert settle(mesh, settlement(row)) == {delivery_id}
+    assert mesh.delivery(delivery_id).overdue_at is None
+    assert [a.state for a in mesh.attempts(delivery_id)] == ["succeeded"]
+
+
 def test_a_step_takes_back_at_most_its_limit_oldest_first(mesh: Mesh) -> None:
     mesh.hook()
     deliveries = [mesh.signup() for _ in range(5)]
     claim(mesh, *deliveries)
     for age, delivery_id in enumerate(deliveries):
         mesh.sql(
-            "update deliveries set lease_until = now() - %(age)s * interval '1 second' where id = %(id)s",
+            "update deliveries set lease_until = now() - %(age)s * interval '1 second',"
+            " overdue_at = now() - interval '1 minute' where id = %(id)s",
             age=age + 1,
             id=delivery_id,
         )

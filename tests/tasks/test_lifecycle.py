@@ -123,11 +123,31 @@ def test_cut_off_from_redis_it_calls_once_and_comes_back(mesh: Mesh, shop: Shop,
 
 def cut(client: redis.Redis, worker: Worker) -> None:
     """End every connection of this worker, as a restart of Redis does."""
+    for each in connections(client, worker):
+        client.client_kill_filter(_id=each["id"])
+
+
+def connections(client: redis.Redis, worker: Worker) -> list[dict[str, str]]:
+    """What Redis knows of this worker's connections."""
     ports = {each.laddr.port for each in psutil.Process(worker.process.pid).net_connections("tcp")}
     mine = [each for each in client.client_list() if int(each["addr"].rpartition(":")[2]) in ports]
     assert mine
-    for each in mine:
-        client.client_kill_filter(_id=each["id"])
+    return mine
+
+
+@pytest.mark.parametrize(("transport", "waits_by"), [("own", "blmove"), ("stock", "brpop")])
+def test_on_either_transport_an_event_is_delivered(
+    servers: Servers, mesh: Mesh, shop: Shop, tmp_path: Path, transport: str, waits_by: str
+) -> None:
+    with running_worker(servers, mesh.sandbox, tmp_path, MESH_TRANSPORT=transport) as worker:
+        shop.send(event("a"))
+        eventually(lambda: mesh.count("deliveries", "state = 'succeeded'") == 1, "it is delivered")
+        eventually(lambda: shop.unacked() == 0, "and acknowledged")
+        waiting = {each["cmd"] for each in connections(shop.redis, worker)}
+        assert waiting & {"blmove", "brpop"} == {waits_by}
+        worker.send(signal.SIGTERM)
+        assert worker.ended() == 0, worker.log[-3000:]
+    assert requests(mesh) == {1: 1}
 
 
 def test_cut_off_from_postgres_it_settles_what_it_called(mesh: Mesh, shop: Shop, worker: Worker) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Sequence
+from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID, uuid4
 
@@ -10,10 +14,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from db.targets import RAMP_S
 from providers.contract import Rate
 from tests.mesh import Mesh
-from tests.worker.claims import a_claim
-from worker.gate import CAP_RETRY_S, Gate
+from tests.worker.claims import NOW, a_claim
+from worker.gate import CAP_RETRY_S, HOLD_S, RAMP_CALLS, Gate
 
 TEN = Rate(10, 1.0)
 
@@ -21,6 +26,34 @@ TEN = Rate(10, 1.0)
 def waits(mesh: Mesh, target: UUID, count: int, rate: Rate | None = TEN, cap: int | None = None) -> list[float]:
     claims = [a_claim(integration_id=target, max_in_flight=cap) for _ in range(count)]
     return mesh.resources.gate.waits(claims, [rate] * count)
+
+
+def turns(
+    mesh: Mesh,
+    target: UUID,
+    count: int,
+    *,
+    came_back: bool = False,
+    rate: Rate | None = TEN,
+    answering_s: float | None = None,
+    cap: int | None = None,
+) -> list[float]:
+    """The same for a worker that holds a claim until its turn."""
+    first = NOW - timedelta(seconds=came_back)
+    claims = [a_claim(integration_id=target, first_attempt_at=first, max_in_flight=cap) for _ in range(count)]
+    since: Sequence[float | None] = [answering_s] * count
+    return mesh.resources.gate.waits(claims, [rate] * count, hold_s=HOLD_S, answering_s=since)
+
+
+def pass_time(mesh: Mesh, target: UUID, seconds: float) -> None:
+    """Move everything that the gate knows of a target into the past."""
+    for key in mesh.redis.keys(f"*:{target}"):
+        for field in ("due", "line", "started"):
+            if b":ramp:" in key and field == "line":
+                continue  # counts calls, not time
+            value = mesh.redis.hget(key, field)
+            if value is not None:
+                mesh.redis.hset(key, field, f"{float(value) - seconds:f}")
 
 
 def test_ten_a_second_admits_ten_and_spreads_the_rest_evenly(mesh: Mesh) -> None:
@@ -43,6 +76,86 @@ def test_another_worker_shares_the_limit(mesh: Mesh) -> None:
     target, other = uuid4(), Gate(mesh.redis, mesh.settings.mesh_key_prefix)
     assert waits(mesh, target, 10) == [0.0] * 10
     assert all(wait > 0 for wait in other.waits([a_claim(integration_id=target)], [TEN]))
+
+
+def test_who_holds_a_claim_until_its_turn_makes_evenly_spaced_calls(mesh: Mesh) -> None:
+    found = turns(mesh, uuid4(), 20)
+    admitted = [wait for wait in found if wait <= HOLD_S]
+    assert admitted == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=0.02)
+    late = found[len(admitted) :]
+    assert all(wait > HOLD_S for wait in late)
+    assert late == sorted(late)
+    assert len(set(late)) < len(late), "neighbours come back together"
+    assert late[-1] == pytest.approx(2.0 - HOLD_S / 2, abs=HOLD_S), "shortly before its turn"
+
+
+def test_who_comes_back_goes_before_who_is_new(mesh: Mesh) -> None:
+    target = uuid4()
+    turns(mesh, target, 20)
+    pass_time(mesh, target, 0.6)
+    (new,) = turns(mesh, target, 1)
+    assert new > 1, "behind those who stand in line"
+    assert all(wait <= HOLD_S for wait in turns(mesh, target, 3, came_back=True))
+
+
+def test_those_who_come_back_too_many_at_once_are_spread_again(mesh: Mesh) -> None:
+    target = uuid4()
+    turns(mesh, target, 60)
+    pass_time(mesh, target, 2.0)
+    found = turns(mesh, target, 20, came_back=True)
+    late = [wait for wait in found if wait > HOLD_S]
+    assert len(found) - len(late) == 5
+    assert late[-1] == pytest.approx(2.0 - HOLD_S / 2, abs=HOLD_S)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_no_order_do_two_calls_come_closer_than_the_rate_allows(mesh: Mesh, seed: int) -> None:
+    """New ones and those that come back, in batches of any size, from two workers, over half a minute."""
+    rng, target = random.Random(seed), uuid4()
+    moments: list[float] = []
+    passed = waiting = 0.0
+    while passed < 30:
+        for came_back in (True, False):
+            count = rng.randint(0, min(int(waiting), 30) if came_back else 12)
+            found = turns(mesh, target, count, came_back=came_back)
+            admitted = sum(wait <= HOLD_S for wait in found)
+            waiting += 0 if came_back else count
+            waiting -= admitted
+            due = float(mesh.redis.hget(f"{mesh.settings.mesh_key_prefix}mesh:gate:rate:{target}", "due") or 0)
+            moments += [due + passed - 0.1 * (admitted - place) for place in range(admitted)]
+        step = rng.choice([0.05, 0.2, 0.4, 1.5])
+        pass_time(mesh, target, step)
+        passed += step
+    assert len(moments) > 60
+    assert min(later - earlier for earlier, later in pairwise(moments)) > 0.0999
+
+
+def test_a_target_that_answers_again_gets_twice_as_much_from_second_to_second(mesh: Mesh) -> None:
+    target, began, total = uuid4(), time.monotonic(), 0
+    for second in range(5):
+        found = turns(mesh, target, 200, came_back=True, rate=None, answering_s=float(second))
+        total += sum(wait <= HOLD_S for wait in found)
+        assert all(wait <= RAMP_S + HOLD_S for wait in found)
+        late_s = time.monotonic() - began
+        assert allowed(second + HOLD_S) - 1 <= total <= allowed(second + late_s + HOLD_S) + 1
+        pass_time(mesh, target, 1.0)
+
+
+def allowed(seconds: float) -> float:
+    """How many calls a target may have had so long after it answered again."""
+    return RAMP_CALLS * (2**seconds - 1) + 1
+
+
+def test_a_new_recovery_is_a_new_ramp(mesh: Mesh) -> None:
+    target = uuid4()
+    turns(mesh, target, 200, rate=None, answering_s=6.0)
+    found = turns(mesh, target, 200, rate=None, answering_s=0.0)
+    assert sum(wait <= HOLD_S for wait in found) <= RAMP_CALLS
+
+
+def test_a_ramp_and_a_rate_both_hold(mesh: Mesh) -> None:
+    found = turns(mesh, uuid4(), 100, rate=TEN, answering_s=5.0)
+    assert sum(wait <= HOLD_S for wait in found) == 5
 
 
 def test_targets_do_not_share_a_limit(mesh: Mesh) -> None:
@@ -120,11 +233,11 @@ def test_keys_do_not_stay_for_ever(mesh: Mesh) -> None:
 
 
 def test_what_is_held_back_costs_no_attempt(mesh: Mesh) -> None:
-    mesh.hook(rate_per_s=2)
+    mesh.hook(rate_per_s=4)
     deliveries = [mesh.signup() for _ in range(6)]
     mesh.deliver(*deliveries)
     states = [mesh.delivery(each).state for each in deliveries]
-    assert (states.count("succeeded"), states.count("pending")) == (2, 4)
+    assert (states.count("succeeded"), states.count("pending")) == (2, 4), "one now, one in a moment, four later"
     held = [mesh.delivery(each) for each in deliveries if mesh.delivery(each).state == "pending"]
     assert {row.attempt_count for row in held} == {0}
     assert len({row.due_at for row in held}) == 4, "spread"

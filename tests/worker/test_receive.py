@@ -5,17 +5,40 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, OperationalError
 
-from tests.mesh import Mesh
+from tests.mesh import ByQueue, Mesh
 from worker import enqueue, receive
 from worker.enqueue import Accepted, EventRejected
+from worker.recipients import Recipients
 
 GOOD: Mapping[str, Any] = {"type": "user.signup", "tenant_id": "acme", "data": {"user_id": "u"}}
+MORE: Mapping[str, Any] = {**GOOD, "data": {"user_id": "v"}}
+
+
+@pytest.mark.parametrize(
+    ("args", "fields", "events"),
+    [
+        ([GOOD], {}, [GOOD]),
+        ([[GOOD, MORE]], {}, [GOOD, MORE]),
+        ([GOOD, [MORE], GOOD], {}, [GOOD, MORE, GOOD]),
+        ([], GOOD, [GOOD]),
+        ([GOOD], MORE, [GOOD, MORE]),
+        ([[]], {}, []),
+        ([], {}, [None]),
+        ([7, "x"], {}, [7, "x"]),
+        ([[[GOOD]]], {}, [[GOOD]]),
+    ],
+)
+def test_the_events_of_a_call_in_order(args: Sequence[Any], fields: Mapping[str, Any], events: list[Any]) -> None:
+    made = receive.arrivals("m", args, fields)
+    assert [each.message for each in made] == events
+    assert [each.message_id for each in made] == [f"m:{n}" for n in range(len(events))]
 
 
 def test_good_and_bad_in_one_batch(mesh: Mesh) -> None:
@@ -40,11 +63,12 @@ def test_deliveries_are_sent_after_the_commit(mesh: Mesh) -> None:
     mesh.hook()
     seen: list[Any] = []
 
-    def dispatch(pairs: Sequence[Any]) -> None:
-        seen.extend(pairs)
-        assert mesh.count("deliveries") == 2, "committed before they are sent"
+    class Watched(ByQueue):
+        def dispatch(self, deliveries: Sequence[tuple[str, UUID]]) -> None:
+            seen.extend(deliveries)
+            assert mesh.count("deliveries") == 2, "committed before they are sent"
 
-    receive.receive(mesh.engine, dispatch, [receive.Arrival(GOOD, "m:0"), receive.Arrival(GOOD, "m:1")])
+    receive.receive(mesh.engine, Watched(mesh.resources), [receive.Arrival(GOOD, "m:0"), receive.Arrival(GOOD, "m:1")])
     assert sorted(delivery_id for _, delivery_id in seen) == [
         r[0] for r in mesh.sql("select id from deliveries order by id")
     ]
@@ -128,10 +152,10 @@ def test_an_event_that_cannot_be_stored_is_kept_and_harms_no_neighbour(
     mesh.hook()
     real = enqueue.store
 
-    def picky(connection: Connection, events: Sequence[Any], **options: Any) -> Any:
+    def picky(connection: Connection, events: Sequence[Any], known: Recipients, **options: Any) -> Any:
         if any(event.data["user_id"] == "cursed" for event in events):
             raise DataError("insert", {}, psycopg2.DataError("it does not fit"))
-        return real(connection, events, **options)
+        return real(connection, events, known, **options)
 
     monkeypatch.setattr(receive, "store", picky)
     results = mesh.receive(GOOD, {**GOOD, "data": {"user_id": "cursed"}}, GOOD)
@@ -144,10 +168,10 @@ def test_while_postgres_is_away_it_waits(mesh: Mesh, monkeypatch: pytest.MonkeyP
     mesh.hook()
     real, failures = enqueue.store, iter([True, True, False])
 
-    def away(connection: Connection, events: Sequence[Any], **options: Any) -> Any:
+    def away(connection: Connection, events: Sequence[Any], known: Recipients, **options: Any) -> Any:
         if next(failures):
             raise OperationalError("insert", {}, psycopg2.OperationalError("the server closed the connection"))
-        return real(connection, events, **options)
+        return real(connection, events, known, **options)
 
     monkeypatch.setattr(receive, "store", away)
     monkeypatch.setattr(receive, "AWAY_PAUSE_S", 0)
@@ -158,7 +182,7 @@ def test_while_postgres_is_away_it_waits(mesh: Mesh, monkeypatch: pytest.MonkeyP
 
 def test_when_redis_is_away_the_deliveries_wait_in_postgres(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh.hook()
-    monkeypatch.setattr(mesh.resources.dispatcher, "send", lambda pairs: [delivery_id for _, delivery_id in pairs])
+    monkeypatch.setattr(mesh.resources.dispatcher, "send", lambda pairs, **_: [delivery_id for _, delivery_id in pairs])
     mesh.receive(GOOD)
     assert mesh.queued() == 0
     assert mesh.count("deliveries", "dispatched_at is null and state = 'pending'") == 1

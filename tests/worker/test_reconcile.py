@@ -11,19 +11,23 @@ from uuid import UUID
 import pytest
 
 import db.deliveries
+import db.listen
 from tests.db.claims import claim
-from tests.mesh import Mesh
+from tests.mesh import Mesh, eventually
 from worker import reconcile
-from worker.dispatch import BATCH, QUEUE_LIMIT
+from worker.dispatch import BATCH, FEW, LATER, LATER_LIMIT
 from worker.enqueue import accept
+from worker.listener import Listener
+from worker.sending import PRIORITY_MARK
 
 SIGNUP: dict[str, Any] = {"type": "user.signup", "tenant_id": "acme", "data": {"user_id": "u"}}
 
 
 def sent(mesh: Mesh, provider: str = "zapier") -> list[UUID]:
-    """The ids in a provider's queue, in order."""
+    """The ids in a provider's queue, in order, and then those in its list for later."""
     key = f"{mesh.settings.mesh_key_prefix}deliver.{provider}"
-    messages = [json.loads(raw) for raw in reversed(mesh.redis.lrange(key, 0, -1))]
+    lists = [mesh.redis.lrange(each, 0, -1) for each in (key, f"{key}{PRIORITY_MARK}{LATER}")]
+    messages = [json.loads(raw) for each in lists for raw in reversed(each)]
     return [UUID(each) for message in messages for each in json.loads(message["body"])[0][0]]
 
 
@@ -159,6 +163,7 @@ def test_work_that_kills_its_workers_ends_as_a_dead_letter(mesh: Mesh) -> None:
     accepted(mesh)
     delivery_id = mesh.one("select id from deliveries")
     for _ in range(reconcile.MAX_LOST):
+        mesh.due_now()
         assert len(claim(mesh, delivery_id)) == 1
         mesh.lease_over()
         reconcile.expire_leases(mesh.engine)
@@ -176,23 +181,93 @@ def test_the_queue_stays_short_and_tenants_take_turns(mesh: Mesh) -> None:
         "insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, due_at)"
         " select mesh_uuid(), event_id, tenant_id, provider, integration_id, webhook_id, event_type,"
         " now() - interval '1 hour' from deliveries, generate_series(1, %(count)s)",
-        count=QUEUE_LIMIT * BATCH + 100,
+        count=LATER_LIMIT * BATCH + 100,
     )
     accepted(mesh, 1, "quiet")
     mesh.reconcile()
-    assert mesh.queued() == QUEUE_LIMIT
-    assert mesh.count("deliveries", "dispatched_at is null") == 102
+    assert mesh.queued(later=True) == LATER_LIMIT
+    assert mesh.count("deliveries", "dispatched_at is null") == 101 - FEW
     quiet = mesh.one("select id from deliveries where tenant_id = 'quiet'")
-    assert quiet in sent(mesh)
+    assert quiet in sent(mesh)[: FEW + 1], "each tenant's first few go ahead"
     mesh.reconcile()
-    assert mesh.queued() == QUEUE_LIMIT, "full is full"
+    assert mesh.queued(later=True) == LATER_LIMIT, "full is full"
     assert noisy.tenant_id == "noisy"
+
+
+def fill(mesh: Mesh) -> float | None:
+    return reconcile.fill_queue(mesh.engine, mesh.resources.dispatcher, "zapier")
+
+
+def test_filling_says_when_there_is_more_to_do(mesh: Mesh) -> None:
+    mesh.hook()
+    assert fill(mesh) is None
+    accepted(mesh, 3)
+    mesh.sql(
+        "update deliveries set due_at = now() + interval '20 seconds' where id = (select id from deliveries limit 1)"
+    )
+    assert fill(mesh) == pytest.approx(20, abs=5)
+    assert len(sent(mesh)) == 2
+
+
+def test_a_full_queue_is_looked_at_again_soon(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.hook()
+    accepted(mesh, FEW + 3)
+    monkeypatch.setattr(reconcile, "BATCH", 1)
+    monkeypatch.setattr(reconcile, "FEW", 1)
+    monkeypatch.setattr(reconcile, "LATER_LIMIT", 2)
+    assert fill(mesh) == reconcile.REFILL_S
+    assert len(sent(mesh)) == 1 + 2
+
+
+def test_who_finds_the_queue_being_filled_looks_again_soon(mesh: Mesh) -> None:
+    with mesh.engine.begin() as other:
+        assert db.deliveries.lock_backlog(other, "zapier")
+        assert fill(mesh) == reconcile.REFILL_S
+
+
+def test_a_listener_sends_what_is_due_later_when_its_time_comes(mesh: Mesh) -> None:
+    """No tick, no message: only the moment."""
+    mesh.hook()
+    accepted(mesh, 2)
+    mesh.sql("update deliveries set due_at = now() + interval '1 hour'")
+    soon = mesh.one("select id from deliveries limit 1")
+    mesh.sql("update deliveries set due_at = now() + interval '0.7 seconds' where id = %(id)s", id=soon)
+    listener = Listener(mesh.resources)
+    listener.start()
+    try:
+        eventually(lambda: sent(mesh) == [soon], "the first is sent")
+        early = mesh.one(
+            "select extract(epoch from due_at - dispatched_at)::float8 from deliveries where id = %(id)s", id=soon
+        )
+        assert early <= 0
+    finally:
+        listener.stop()
+
+
+def test_a_listener_hears_of_what_is_given_back(mesh: Mesh) -> None:
+    mesh.hook()
+    delivery_id = mesh.signup()
+    (row,) = claim(mesh, delivery_id)
+    listener = Listener(mesh.resources)
+    listener.start()
+    try:
+        eventually(lambda: listening(mesh), "it listens")
+        with mesh.engine.begin() as connection:
+            db.deliveries.give_back(connection, [db.deliveries.GiveBack(delivery_id, row.attempt_id, 0.3)])
+        eventually(lambda: sent(mesh) == [delivery_id], "it is sent")
+    finally:
+        listener.stop()
+
+
+def listening(mesh: Mesh) -> int:
+    with mesh.engine.begin() as connection:
+        return db.listen.listening(connection)
 
 
 def test_without_redis_nothing_is_marked_as_sent(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh.hook()
     accepted(mesh, 3)
-    monkeypatch.setattr(mesh.resources.dispatcher, "waiting", lambda provider: None)
+    monkeypatch.setattr(mesh.resources.dispatcher, "waiting", lambda provider, later=False: None)
     mesh.reconcile()
     assert mesh.count("deliveries", "dispatched_at is null") == 3
 
@@ -202,16 +277,16 @@ def test_a_queue_that_breaks_in_the_middle_leaves_the_rest_here(mesh: Mesh, monk
     accepted(mesh, BATCH * 3)
     real, calls = mesh.resources.dispatcher._publish, []
 
-    def breaks(provider: str, batch: Any) -> None:
+    def breaks(provider: str, batch: Any, priority: int) -> None:
         calls.append(batch)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise ConnectionResetError(104, "reset by peer")
-        real(provider, batch)
+        real(provider, batch, priority)
 
     monkeypatch.setattr(mesh.resources.dispatcher, "_publish", breaks)
     mesh.reconcile()
-    assert len(sent(mesh)) == BATCH
-    assert mesh.count("deliveries", "dispatched_at is null") == BATCH * 2
+    assert len(sent(mesh)) == FEW + BATCH
+    assert mesh.count("deliveries", "dispatched_at is null") == BATCH * 2 - FEW
     mesh.reconcile()
     assert Counter(sent(mesh)) == dict.fromkeys((r[0] for r in mesh.sql("select id from deliveries")), 1)
 

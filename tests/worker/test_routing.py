@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ import pytest
 
 from model import Event
 from providers import PROVIDERS
-from worker.routing import Account, Subscription, matches, route
+from worker.routing import Recipient, matches, route
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -20,24 +21,26 @@ def event(kind: str = "user.signup", tenant: str = "acme", **data: Any) -> Event
     return Event(uuid4(), tenant, kind, data, NOW)
 
 
-def hook(kind: str = "user.signup", tenant: str = "acme", **filters: Any) -> Subscription:
-    return Subscription(uuid4(), tenant, uuid4(), kind, filters, "zapier")
+def hook(kind: str = "user.signup", tenant: str = "acme", **filters: Any) -> Recipient:
+    return Recipient(tenant, "zapier", uuid4(), uuid4(), subscribed=kind, filters=filters)
 
 
-def account(provider: str = "elevenlabs", tenant: str = "acme", types: list[str] | None = None) -> Account:
-    return Account(uuid4(), tenant, provider, types)
+def account(provider: str = "elevenlabs", tenant: str = "acme", types: list[str] | None = None) -> Recipient:
+    return Recipient(tenant, provider, uuid4(), event_types=types)
 
 
-def targets(of: Event, *places: Account | Subscription) -> list[UUID]:
+def id_of(place: Recipient) -> UUID:
+    return place.webhook_id or place.integration_id
+
+
+def targets(of: Event, *places: Recipient) -> list[UUID]:
     """The ids of the places it goes to."""
-    accounts = [each for each in places if isinstance(each, Account)]
-    hooks = [each for each in places if isinstance(each, Subscription)]
-    return [t.webhook_id or t.integration_id for t in route(of, accounts, hooks, PROVIDERS)]
+    return [id_of(each) for each in route(of, places, PROVIDERS)]
 
 
 def test_to_every_subscription_of_its_type_and_of_all_types() -> None:
     one, every, other = hook(), hook("*"), hook("campaign.created")
-    assert targets(event(), one, every, other) == [one.id, every.id]
+    assert targets(event(), one, every, other) == [id_of(one), id_of(every)]
 
 
 def test_never_to_another_tenant() -> None:
@@ -47,7 +50,7 @@ def test_never_to_another_tenant() -> None:
 
 def test_to_an_account_whose_provider_has_an_action() -> None:
     speaker = account()
-    assert targets(event("audio.render_requested"), speaker) == [speaker.id]
+    assert targets(event("audio.render_requested"), speaker) == [id_of(speaker)]
     assert targets(event("user.signup"), speaker) == []
 
 
@@ -57,7 +60,7 @@ def test_an_account_may_take_fewer_types() -> None:
     assert targets(request, account(types=["user.signup"])) == []
     assert targets(event("user.signup"), account(types=["user.signup"])) == [], "no action for it"
     speaker = account(types=["audio.render_requested"])
-    assert targets(request, speaker) == [speaker.id]
+    assert targets(request, speaker) == [id_of(speaker)]
 
 
 def test_an_account_that_works_by_webhook_gets_nothing_itself() -> None:
@@ -68,14 +71,25 @@ def test_an_unknown_provider_takes_nothing() -> None:
     assert targets(event("audio.render_requested"), account("left")) == []
 
 
-def test_a_target_knows_its_provider_and_integration() -> None:
-    subscription = hook()
-    (target,) = route(event(), [], [subscription], PROVIDERS)
-    assert (target.provider, target.integration_id, target.webhook_id) == (
-        "zapier",
-        subscription.integration_id,
-        subscription.id,
+def test_a_webhook_gets_what_its_account_does_not() -> None:
+    """An account and its webhook are two places: each decides for itself."""
+    zapier = account("zapier")
+    its_hook = replace(hook(), integration_id=zapier.integration_id)
+    assert route(event(), [zapier, its_hook], PROVIDERS) == [its_hook]
+
+
+def test_whoever_is_not_well_gets_it_all_the_same() -> None:
+    """Held, failing or paused: its deliveries wait, but they are made."""
+    assert not hook().well
+    sick = hook()
+    assert targets(event(), sick) == [id_of(sick)]
+
+
+def test_a_recipient_shows_no_secret() -> None:
+    place = Recipient(
+        "acme", "zapier", uuid4(), secrets_sealed="sealed-1", url_sealed="sealed-2", signing_secrets=[{"s": "sealed-3"}]
     )
+    assert "sealed" not in repr(place).replace("_sealed", "")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def held(mesh: Mesh, *delivery_ids: UUID, ends: Outcome | ProviderError | None =
 def settled(mesh: Mesh, endings: Sequence[Ending]) -> tuple[list[bool], list[tuple[str, UUID]]]:
     """What moved, and what was dispatched."""
     sent: list[tuple[str, UUID]] = []
-    return settle.settle(mesh.engine, sent.extend, endings), sent
+    return settle.settle(mesh.engine, mesh.resources.statements, sent.extend, endings), sent
 
 
 def asset(uri: str = "file:///x.mp3") -> MediaAsset:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 import worker.deliver
 from settings import Settings
 from tests.mesh import Mesh, eventually
-from worker.calls import CallPool
-
-PATIENCE_S = 10
 
 
 @pytest.fixture
@@ -76,38 +71,6 @@ def test_slots_are_given_back_when_the_claim_fails(mesh: Mesh, monkeypatch: pyte
     with pytest.raises(ZeroDivisionError):
         worker.deliver.deliver([delivery_id], mesh.resources)
     assert mesh.resources.calls.slots.used == 0
-
-
-def test_a_call_that_breaks_frees_its_slot() -> None:
-    pool = CallPool(2)
-    done = threading.Event()
-
-    def broken() -> None:
-        done.set()
-        raise ZeroDivisionError
-
-    for _ in range(4):
-        assert pool.slots.take(1, PATIENCE_S) == 1
-        pool.start(broken)
-    assert done.wait(PATIENCE_S)
-    pool.close()
-    assert pool.slots.used == 0
-
-
-def test_closing_lets_calls_in_flight_end() -> None:
-    pool, go, ended = CallPool(1), threading.Event(), []
-
-    def call() -> None:
-        assert go.wait(PATIENCE_S)
-        ended.append(True)
-
-    pool.slots.take(1, PATIENCE_S)
-    pool.start(call)
-    closing = threading.Thread(target=pool.close)
-    closing.start()
-    go.set()
-    closing.join(PATIENCE_S)
-    assert ended == [True]
 
 
 def test_the_end_of_a_mesh_waits_for_what_is_in_flight_and_settles_it(mesh: Mesh) -> None:

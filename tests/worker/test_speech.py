@@ -98,7 +98,8 @@ def test_a_worker_that_died_after_the_call_costs_nothing_either(spoken: Mesh) ->
     spoken.deliver(first)
     spoken.sql(
         "update deliveries set state = 'running', settled_at = null, attempt_id = mesh_uuid(),"
-        " lease_until = now() - interval '1 second', result = null where id = %(id)s",
+        " lease_until = now() - interval '1 second', overdue_at = now() - interval '1 minute', result = null"
+        " where id = %(id)s",
         id=first,
     )
     spoken.sql("delete from media_assets")

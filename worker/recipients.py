@@ -1,0 +1,83 @@
+"""The tenants of some events, and where their events may go: looked up once for a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows
+from db.recipients import recipients
+from model import Event, NewEvent
+from providers import PROVIDERS
+from worker.routing import Recipient, route
+from worker.tenants import unknown
+
+
+class Recipients:
+    """The tenants of some events, and where their events may go."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._states = {row.tenant_id: row.tenant_state for row in rows}
+        self._by_tenant: dict[str, list[Recipient]] = {}
+        accounts: set[UUID] = set()
+        for row in rows:
+            if row.integration_id is None:
+                continue
+            places = self._by_tenant.setdefault(row.tenant_id, [])
+            if row.integration_id not in accounts:
+                accounts.add(row.integration_id)
+                places.append(_account(row))
+            if row.webhook_id is not None:
+                places.append(_webhook(row))
+
+    @classmethod
+    def of(cls, connection: Connection, events: Iterable[NewEvent | Event]) -> Recipients:
+        """Look them up."""
+        tenants, types = {event.tenant_id for event in events}, {event.type for event in events}
+        return cls(recipients(connection, tenants, types) if tenants else ())
+
+    def problem(self, event: NewEvent) -> str | None:
+        """What is wrong with an event's tenant, or None."""
+        state = self._states.get(event.tenant_id)
+        if state is None:
+            return unknown(event.tenant_id)
+        return None if state == "active" else f'Tenant "{event.tenant_id}" is {state}: its events are not taken.'
+
+    def route(self, event: Event) -> list[Recipient]:
+        """Everywhere one event goes."""
+        return route(event, self._by_tenant.get(event.tenant_id, ()), PROVIDERS)
+
+
+def _account(row: Any) -> Recipient:
+    return Recipient(
+        tenant_id=row.tenant_id,
+        provider=row.provider,
+        integration_id=row.integration_id,
+        event_types=row.event_types,
+        config=row.config,
+        secrets_sealed=row.secrets_sealed,
+        rate_per_s=row.rate_per_s,
+        max_in_flight=row.max_in_flight,
+        well=row.well,
+    )
+
+
+def _webhook(row: Any) -> Recipient:
+    return Recipient(
+        tenant_id=row.tenant_id,
+        provider=row.provider,
+        integration_id=row.integration_id,
+        webhook_id=row.webhook_id,
+        subscribed=row.event_type,
+        filters=row.filters,
+        config=row.config,
+        secrets_sealed=row.secrets_sealed,
+        url_sealed=row.url_sealed,
+        signing_secrets=row.signing_secrets or (),
+        rate_per_s=row.rate_per_s,
+        max_in_flight=row.max_in_flight,
+        well=row.well,
+    )
