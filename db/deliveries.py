@@ -458,7 +458,7 @@ def lock_backlog(connection: Connection, provider: str) -> bool:
 # The tenants that have anything waiting here, found by skipping from one to the next in the index.
 _TENANTS_WAITING = f"""
 with recursive tenants_waiting as (
-    (select tenant_id from deliveries where provider = %(provider)s and state in {_WAITING}
+    (select tenant_id from deliveries where provider = %(provider)s::text and state in {_WAITING}
      and dispatched_at is null order by tenant_id limit 1)
     union all
     select (select d.tenant_id from deliveries d where d.provider = %(provider)s and d.state in {_WAITING}
@@ -468,53 +468,53 @@ with recursive tenants_waiting as (
 """
 
 
+_TAKE_BACKLOG = Prepared(
+    "take_backlog",
+    f"""
+    {_TENANTS_WAITING}, due as (
+        select d.id, d.place from tenants_waiting t
+        cross join lateral (
+            select id, row_number() over (order by due_at) as place from deliveries
+            where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
+              and dispatched_at is null and due_at <= now()
+            order by due_at limit %(per_tenant)s::int
+        ) d where t.tenant_id is not null
+        order by d.place limit %(limit)s::int
+    ), locked as (
+        select d.id, due.place from deliveries d join due on due.id = d.id
+        where d.state in {_WAITING} and d.dispatched_at is null for update of d skip locked
+    ), taken as (
+        update deliveries d set dispatched_at = now() from locked where d.id = locked.id
+        returning d.id, locked.place
+    )
+    select id from taken order by place
+    """,
+)
+
+
 def take_backlog(connection: Connection, provider: str, *, limit: int, per_tenant: int) -> list[UUID]:
     """Due deliveries that wait here, marked as sent: a turn for each tenant before anybody's second, in that order."""
-    rows = run(
-        connection,
-        f"""
-        {_TENANTS_WAITING}, due as (
-            select d.id, d.place from tenants_waiting t
-            cross join lateral (
-                select id, row_number() over (order by due_at) as place from deliveries
-                where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
-                  and dispatched_at is null and due_at <= now()
-                order by due_at limit %(per_tenant)s
-            ) d where t.tenant_id is not null
-            order by d.place limit %(limit)s
-        ), locked as (
-            select d.id, due.place from deliveries d join due on due.id = d.id
-            where d.state in {_WAITING} and d.dispatched_at is null for update of d skip locked
-        ), taken as (
-            update deliveries d set dispatched_at = now() from locked where d.id = locked.id
-            returning d.id, locked.place
-        )
-        select id from taken order by place
-        """,
-        provider=provider,
-        limit=limit,
-        per_tenant=per_tenant,
-    )
-    return [row[0] for row in rows]
+    return [row[0] for row in _TAKE_BACKLOG(connection, provider=provider, limit=limit, per_tenant=per_tenant)]
+
+
+_NEXT_DUE = Prepared(
+    "next_due",
+    f"""
+    {_TENANTS_WAITING}
+    select extract(epoch from min(first.due_at) - now())::float8 from tenants_waiting t
+    cross join lateral (
+        select due_at from deliveries
+        where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
+          and dispatched_at is null and due_at < 'infinity'
+        order by due_at limit 1
+    ) first where t.tenant_id is not null
+    """,
+)
 
 
 def next_due_s(connection: Connection, provider: str) -> float | None:
     """Seconds until the next delivery that waits here is due; at most 0 when one is. None when none will be."""
-    rows = run(
-        connection,
-        f"""
-        {_TENANTS_WAITING}
-        select extract(epoch from min(first.due_at) - now())::float8 from tenants_waiting t
-        cross join lateral (
-            select due_at from deliveries
-            where provider = %(provider)s and tenant_id = t.tenant_id and state in {_WAITING}
-              and dispatched_at is null and due_at < 'infinity'
-            order by due_at limit 1
-        ) first where t.tenant_id is not null
-        """,
-        provider=provider,
-    )
-    seconds: float | None = rows[0][0]
+    seconds: float | None = _NEXT_DUE(connection, provider=provider)[0][0]
     return seconds
 
 

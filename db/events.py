@@ -73,39 +73,41 @@ def _known(connection: Connection, keys: Sequence[tuple[str, str | None]]) -> di
 
 def lock_unrouted(connection: Connection, limit: int) -> list[Event]:
     """Events of the SQL door that have no deliveries yet, locked for this transaction: the tenants take turns."""
-    rows = run(
-        connection,
-        """
-        with recursive tenants_waiting as (
-            (select tenant_id from events where routed_at is null order by tenant_id limit 1)
-            union all
-            select (select e.tenant_id from events e where e.routed_at is null and e.tenant_id > t.tenant_id
-                    order by e.tenant_id limit 1)
-            from tenants_waiting t where t.tenant_id is not null
-        ), next as (
-            select e.id, e.place from tenants_waiting t
-            cross join lateral (
-                select id, row_number() over (order by id) as place from events
-                where routed_at is null and tenant_id = t.tenant_id order by id limit %(limit)s
-            ) e where t.tenant_id is not null
-            order by e.place limit %(limit)s
-        )
-        select e.id, e.tenant_id, e.type, e.data, e.occurred_at, e.caused_by
-        from next n join events e on e.id = n.id where e.routed_at is null
-        order by n.place, e.id for update of e skip locked
-        """,
-        limit=limit,
+    return [Event(*row) for row in _LOCK_UNROUTED(connection, limit=limit)]
+
+
+_LOCK_UNROUTED = Prepared(
+    "lock_unrouted_events",
+    """
+    with recursive tenants_waiting as (
+        (select tenant_id from events where routed_at is null order by tenant_id limit 1)
+        union all
+        select (select e.tenant_id from events e where e.routed_at is null and e.tenant_id > t.tenant_id
+                order by e.tenant_id limit 1)
+        from tenants_waiting t where t.tenant_id is not null
+    ), next as (
+        select e.id, e.place from tenants_waiting t
+        cross join lateral (
+            select id, row_number() over (order by id) as place from events
+            where routed_at is null and tenant_id = t.tenant_id order by id limit %(limit)s::int
+        ) e where t.tenant_id is not null
+        order by e.place limit %(limit)s::int
     )
-    return [Event(*row) for row in rows]
+    select e.id, e.tenant_id, e.type, e.data, e.occurred_at, e.caused_by
+    from next n join events e on e.id = n.id where e.routed_at is null
+    order by n.place, e.id for update of e skip locked
+    """,
+)
 
 
 def mark_routed(connection: Connection, ids: Sequence[UUID]) -> None:
     """These events have their deliveries."""
-    run(
-        connection,
-        "update events set routed_at = now() where id = any(%(ids)s::uuid[])",
-        ids=[str(event_id) for event_id in ids],
-    )
+    _MARK_ROUTED(connection, ids=[str(event_id) for event_id in ids])
+
+
+_MARK_ROUTED = Prepared(
+    "mark_events_routed", "update events set routed_at = now() where id = any(%(ids)s::uuid[]) returning id"
+)
 
 
 def find(connection: Connection, tenant_id: str, key: str) -> UUID | None:
