@@ -22,6 +22,7 @@ from cli.processes import StackError
 ALL = "all"
 CHARTED = "throughput"  # the part whose rates `--chart` draws
 DEFAULTS = Options(home=Path())
+MARGIN = 3  # between a goal and what `--sanity` asks for: both sides of a ratio are measured on the same busy machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +52,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=DEFAULTS.events, help="of a throughput run (%(default)s)")
     parser.add_argument("--rounds", type=int, default=DEFAULTS.rounds, help="of throughput (%(default)s)")
     parser.add_argument("--seconds", type=float, default=DEFAULTS.seconds, help="of a steady load (%(default)s)")
+    parser.add_argument(
+        "--sanity",
+        action="store_true",
+        help=f"fail where a ratio is below 1/{MARGIN} of its goal",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into this file")
     parser.add_argument("--chart", type=Path, metavar="FILE", help=f"draw the rates of {CHARTED} into this SVG file")
     asked = parser.parse_args(arguments)
@@ -75,7 +81,19 @@ def _bench(asked: argparse.Namespace) -> int:
         asked.json.write_text(json.dumps({"machine": machine, "parts": _figures(reports)}, indent=1) + "\n")
     if asked.chart and reports[CHARTED].figures:
         asked.chart.write_text(chart(reports[CHARTED]))
-    return 1 if any(report.problems for report in reports.values()) else 0
+    insane = _far_off(reports) if asked.sanity else []
+    print("".join(f"\nFar off: {line}" for line in insane), flush=True)
+    return 1 if insane or any(report.problems for report in reports.values()) else 0
+
+
+def _far_off(reports: Mapping[str, Report]) -> list[str]:
+    """The ratios that no busy machine explains."""
+    return [
+        f"{goal['name']}: {goal['value']:.2f} ×, a third of the goal would be {goal['at_least'] / MARGIN:.2f} ×."
+        for report in reports.values()
+        for goal in report.figures.get("goals", ())
+        if goal["unit"] == "×" and goal.get("at_least", 0) / MARGIN > goal["value"]
+    ]
 
 
 def _report(name: str, asked: argparse.Namespace) -> Report:

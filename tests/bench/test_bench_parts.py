@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 
 from bench import latency, slow, throughput
-from bench.__main__ import chart, main
+from bench.__main__ import _far_off, chart, main
 from bench.chart import Bar, bars
 from bench.goals import Goal
 from bench.lane import Role, Run, Spent, Unfinished
@@ -326,3 +326,13 @@ def test_a_wrong_wish_gets_one_sentence(arguments: list[str], said: str, capsys:
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+
+
+def test_sanity_asks_for_a_third_of_what_is_a_ratio_and_never_for_a_time() -> None:
+    def report(*goals: Goal) -> Report:
+        return Report("", [], figures={"goals": [goal.figures() for goal in goals]})
+
+    fine = report(Goal("lists", 0.7, 2), Goal("p95", 900, 25, "ms", at_most=True))
+    slow = report(Goal("lists", 0.6, 2))
+    assert _far_off({"a": fine}) == []
+    assert _far_off({"a": fine, "b": slow}) == ["lists: 0.60 ×, a third of the goal would be 0.67 ×."]
