@@ -2,7 +2,8 @@
 
 A provider is a folder with one `PROVIDER` value: facts, a table of actions by event type, and a table of
 error codes. An action is a function `(call) -> Done | Wait` that makes one exchange and raises one
-`ProviderError` otherwise. It does not retry, log, read settings or touch the database.
+`ProviderError` otherwise. It does not retry, log, read settings or touch the database, and it waits only in
+`call.send` and `call.media.keep`: all calls of a process share one thread (`providers.waiting`).
 """
 
 from __future__ import annotations

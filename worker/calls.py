@@ -18,7 +18,6 @@ from providers.waiting import Loop
 SLOW_S = 0.02  # a call that lasts longer waits for its receiver
 WINDOW = 32  # quick calls in flight at once: enough to keep the loop at work, few enough not to be a burst
 AHEAD = 128  # claimed calls that may wait for their turn: enough to fill the time of a claim
-
 KEPT = 32  # of those, for tenants of which little waits
 
 Call = Callable[[], None]

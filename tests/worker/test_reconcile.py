@@ -12,9 +12,10 @@ import pytest
 
 import db.deliveries
 import db.listen
+from providers import PROVIDERS
 from tests.db.claims import claim
 from tests.mesh import Mesh, eventually
-from worker import reconcile
+from worker import listener, reconcile
 from worker.dispatch import BATCH, FEW, LATER, LATER_LIMIT
 from worker.enqueue import accept
 from worker.listener import Listener
@@ -314,3 +315,68 @@ def test_a_claimed_delivery_is_not_sent(mesh: Mesh) -> None:
     assert sent(mesh) == []
     with mesh.engine.begin() as connection:
         assert db.deliveries.forget_dispatch(connection, "zapier", older_than_s=0, limit=10) == 0
+
+
+# ------------------------------------------------------------------------------------------------- what NOTIFY says
+
+
+@pytest.fixture
+def filled(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The providers whose queues a listener filled, in order."""
+    seen: list[str] = []
+    real = reconcile.fill_queue
+
+    def fill_queue(engine: Any, dispatcher: Any, provider: str) -> float | None:
+        seen.append(provider)
+        return real(engine, dispatcher, provider)
+
+    monkeypatch.setattr(listener, "fill_queue", fill_queue)
+    return seen
+
+
+def test_who_hears_of_one_provider_looks_for_no_other(mesh: Mesh, filled: list[str]) -> None:
+    mesh.hook()
+    accepted(mesh)
+    by_sql(mesh, user_id="u")
+    Listener(mesh.resources)._feed({"zapier"})
+    assert filled == ["zapier"]
+    assert len(sent(mesh)) == 1
+    assert mesh.count("events", "routed_at is null") == 1
+
+
+def test_who_hears_of_events_routes_them_and_sends_what_may_not_be_called_at_once(
+    mesh: Mesh, filled: list[str]
+) -> None:
+    mesh.hook(rate_per_s=1)
+    by_sql(mesh, user_id="u")
+    Listener(mesh.resources)._feed({"events"})
+    assert filled == ["zapier"]
+    assert len(sent(mesh)) == 1
+
+
+def test_who_hears_nothing_does_nothing_and_who_hears_no_name_looks_everywhere(mesh: Mesh, filled: list[str]) -> None:
+    hearing = Listener(mesh.resources)
+    hearing._feed(set())
+    assert filled == []
+    hearing._feed({""})
+    assert sorted(filled) == sorted(PROVIDERS)
+
+
+def test_each_door_says_what_waits(mesh: Mesh) -> None:
+    mesh.hook()
+    heard = db.listen.wakeups(mesh.settings.database_url, "mesh_events", timeout_s=lambda: 0.2)
+
+    def hear(*words: str) -> None:
+        said: set[str] = set()
+
+        def enough() -> bool:
+            said.update(next(heard))
+            return said == set(words)
+
+        eventually(enough, f"NOTIFY says {words}")
+
+    assert next(heard) == set()
+    by_sql(mesh, user_id="u")
+    hear("events")
+    accepted(mesh)
+    hear("zapier")
