@@ -11,7 +11,7 @@ from db.targets import well
 
 
 def recipients(connection: Connection, tenant_ids: Collection[str], event_types: Collection[str]) -> Rows:
-    """A row for each account, one more for each of its webhooks for these types. An unknown tenant has none.
+    """A row for each webhook for these types, and for each account that has none. An unknown tenant has no row.
 
     A tenant without accounts has one row without them. A paused account is among them: its deliveries wait for it.
     `well`: active, and neither held nor failing, so that it may be called at once.

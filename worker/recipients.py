@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -22,16 +21,9 @@ class Recipients:
     def __init__(self, rows: Rows) -> None:
         self._states = {row.tenant_id: row.tenant_state for row in rows}
         self._by_tenant: dict[str, list[Recipient]] = {}
-        accounts: set[UUID] = set()
         for row in rows:
-            if row.integration_id is None:
-                continue
-            places = self._by_tenant.setdefault(row.tenant_id, [])
-            if row.integration_id not in accounts:
-                accounts.add(row.integration_id)
-                places.append(_account(row))
-            if row.webhook_id is not None:
-                places.append(_webhook(row))
+            if row.integration_id is not None:
+                self._by_tenant.setdefault(row.tenant_id, []).append(_recipient(row))
 
     @classmethod
     def of(cls, connection: Connection, events: Iterable[NewEvent | Event]) -> Recipients:
@@ -51,28 +43,15 @@ class Recipients:
         return route(event, self._by_tenant.get(event.tenant_id, ()), PROVIDERS)
 
 
-def _account(row: Any) -> Recipient:
-    return Recipient(
-        tenant_id=row.tenant_id,
-        provider=row.provider,
-        integration_id=row.integration_id,
-        event_types=row.event_types,
-        config=row.config,
-        secrets_sealed=row.secrets_sealed,
-        rate_per_s=row.rate_per_s,
-        max_in_flight=row.max_in_flight,
-        well=row.well,
-    )
-
-
-def _webhook(row: Any) -> Recipient:
+def _recipient(row: Any) -> Recipient:
     return Recipient(
         tenant_id=row.tenant_id,
         provider=row.provider,
         integration_id=row.integration_id,
         webhook_id=row.webhook_id,
+        event_types=row.event_types,
         subscribed=row.event_type,
-        filters=row.filters,
+        filters=row.filters or {},
         config=row.config,
         secrets_sealed=row.secrets_sealed,
         url_sealed=row.url_sealed,
