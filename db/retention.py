@@ -77,9 +77,9 @@ def delete_rejected(connection: Connection, *, days: float, limit: int) -> Step:
         limit,
         count(
             connection,
-            "delete from rejected_events where id in (select id from rejected_events"
+            "with step as materialized (select id from rejected_events"  # else it may be looked up for each row anew
             " where resolved_at < now() - %(days)s * interval '1 day' order by resolved_at limit %(limit)s"
-            " for update skip locked)",
+            " for update skip locked) delete from rejected_events where id in (select id from step)",
             days=days,
             limit=limit,
         ),
