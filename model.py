@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -85,13 +86,73 @@ class MediaAsset:
 
 
 @dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign of the product, by the product's own key. What is None is not known, and changes nothing."""
+
+    key: str
+    name: str | None = None
+    objective: str | None = None
+    state: str | None = None
+    budget: Decimal | None = None  # in major units of the currency
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A campaign as it stands at one account. `key` is the product's own, where the product knows it."""
+
+    external_id: str
+    key: str | None = None
+    external_state: str | None = None  # the platform's word; None leaves what is stored
+    details: Mapping[str, Any] = field(default_factory=dict)  # name, objective … as the platform has them
+    applied_at: datetime | None = None  # when the product's last event happened that was applied there
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One day of one object of an ad account, in the account's time zone. None is "no value", never 0."""
+
+    level: str  # account, campaign, ad_set, ad
+    external_id: str
+    day: date
+    impressions: int | None = None
+    clicks: int | None = None
+    spend: Decimal | None = None  # in major units of the currency
+    currency: str | None = None
+    conversions: Decimal | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a stream was read. `finished`: this walk has ended well."""
+
+    stream: str
+    value: Mapping[str, Any]
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a step found out: stored in the same commit as its outcome, or not at all."""
+
+    campaigns: tuple[Campaign, ...] = ()
+    links: tuple[Link, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    cursor: Cursor | None = None
+    listed_since: datetime | None = None  # a whole listing that began then has ended: who was not in it is gone
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """The provider did it. Assets and follow-up events are stored in the same commit as this outcome."""
+    """The provider did it. Assets, records and follow-up events are stored in the same commit as this outcome."""
 
     result: Mapping[str, Any] = field(default_factory=dict)
     external_id: str | None = None
     assets: tuple[MediaAsset, ...] = ()
     events: tuple[NewEvent, ...] = ()
+    records: Records | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +162,7 @@ class Wait:
     wait_s: float
     progress: Mapping[str, Any]
     external_id: str | None = None
+    records: Records | None = None
 
 
 Outcome = Done | Wait

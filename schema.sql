@@ -95,10 +95,17 @@ create table if not exists integration_tokens (
     refresh_lease_until   timestamptz,
     refresh_failures      integer not null default 0,
     next_refresh_at       timestamptz,
+    last_error            text,
+    details               jsonb not null default '{}',
     obtained_at           timestamptz not null default now(),
     version               integer not null default 1,
     check ((refresh_state = 'refreshing') = (refresh_owner is not null and refresh_lease_until is not null))
 );
+alter table integration_tokens add column if not exists last_error text;
+alter table integration_tokens add column if not exists details jsonb not null default '{}';
+comment on column integration_tokens.refresh_state is
+    'answer_lost: the provider may have used the refresh token up, and what it gave for it never came.';
+comment on column integration_tokens.version is 'One more with each new token: who was rejected with an older one asks again.';
 create index if not exists integration_tokens_refresh on integration_tokens (next_refresh_at)
     where refresh_state in ('idle', 'answer_lost') and next_refresh_at is not null;
 
@@ -109,10 +116,19 @@ create table if not exists oauth_states (
     browser_hash  bytea not null,
     pkce_sealed   text,
     redirect_to   text,
+    redirect_uri  text not null default '',
+    name          text not null default 'default',
+    fields        jsonb not null default '{}',
     created_at    timestamptz not null default now(),
     expires_at    timestamptz not null default now() + interval '10 minutes',
     used_at       timestamptz
 );
+alter table oauth_states add column if not exists redirect_uri text not null default '';
+alter table oauth_states add column if not exists name text not null default 'default';
+alter table oauth_states add column if not exists fields jsonb not null default '{}';
+comment on column oauth_states.redirect_uri is 'What the provider was told: the exchange must repeat it to the letter.';
+comment on column oauth_states.redirect_to is 'The page of ours that is shown in the end.';
+comment on column oauth_states.fields is 'What was given for the integration beside the login; no secret.';
 
 -- A subscription: one event type to one URL. The URL is itself a credential, so it is sealed; url_hash finds it again.
 create table if not exists webhooks (
@@ -359,9 +375,13 @@ create table if not exists sync_cursors (
     cursor         jsonb not null default '{}',
     synced_at      timestamptz,
     next_sync_at   timestamptz,
+    event_id       uuid,
     updated_at     timestamptz not null default now(),
     primary key (integration_id, stream)
 );
+alter table sync_cursors add column if not exists event_id uuid;
+comment on column sync_cursors.cursor is 'Moves only in the commit that stores the rows it has passed.';
+comment on column sync_cursors.event_id is 'The last sync.due: while it is not settled no other is published.';
 create index if not exists sync_cursors_due on sync_cursors (next_sync_at) where next_sync_at is not null;
 
 -- ------------------------------------------------------------------------------------------- what the platforms hold
@@ -389,10 +409,14 @@ create table if not exists campaign_links (
     external_id    text not null,
     external_state text,
     details        jsonb not null default '{}',
+    applied_at     timestamptz,
     seen_at        timestamptz not null default now(),
     deleted_at     timestamptz,
     unique (integration_id, external_id)
 );
+alter table campaign_links add column if not exists applied_at timestamptz;
+comment on column campaign_links.campaign_id is 'Null: made at the platform, not by the product.';
+comment on column campaign_links.applied_at is 'When the last event happened that was applied there: earlier ones come too late.';
 create index if not exists campaign_links_campaign on campaign_links (campaign_id);
 
 create table if not exists ad_metrics (

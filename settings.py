@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     capcut_base_url: str = ""
     zapier_base_url: str = ""
 
+    tiktok_ads_authorize_url: str = ""  # as the provider's portal shows it, with what it has in its query
+    meta_ads_authorize_url: str = ""
+    meta_ads_api_version: str = ""
+
     mindstudio_api_key: SecretStr = SecretStr("")
     autods_api_key: SecretStr = SecretStr("")
     tiktok_ads_api_key: SecretStr = SecretStr("")
@@ -111,7 +115,11 @@ class Settings(BaseSettings):
 
     def provider_base_url(self, provider: str) -> str:
         """The base URL set for a provider; empty = the provider's own."""
-        return str(getattr(self, f"{provider}_base_url", ""))
+        return self.provider_setting(provider, "base_url")
+
+    def provider_setting(self, provider: str, name: str) -> str:
+        """What is set for one provider under a name; empty = its own default."""
+        return str(getattr(self, f"{provider}_{name}", ""))
 
     def provider_credentials(self, provider: str) -> dict[str, str]:
         """The account-wide credentials set for a provider, by the field names of its connect form."""

@@ -3,7 +3,7 @@
 A provider is a folder with one `PROVIDER` value: facts, a table of actions by event type, and a table of
 error codes. An action is a function `(call) -> Done | Wait` that makes one exchange and raises one
 `ProviderError` otherwise. It does not retry, log, read settings or touch the database, and it waits only in
-`call.send` and `call.media.keep`: all calls of a process share one thread (`providers.waiting`).
+`call.send`, `call.media` and `call.known`: all calls of a process share one thread (`providers.waiting`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
-from model import Done, Event, MediaAsset, Outcome
+from model import Done, Event, Link, MediaAsset, Outcome
 from providers.errors import Unavailable
-from providers.http import Answer, Fault, ReadError, Request, Transport, judge
+from providers.http import Answer, Refusals, Request, Transport, judge
+from providers.inbound import Inbound
+from providers.oauth2 import OAuth2
 
 
 class Repeat(Enum):
@@ -36,6 +38,7 @@ class Action:
     run: Callable[[Call], Outcome]
     repeat: Repeat = Repeat.SAFE
     find: Callable[[Call], Done | None] | None = None  # the outcome of a call whose answer was lost, or None
+    needs: str = ""  # a field of the account: without it events of this type do not go there
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,14 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """Something that is read from a provider again and again, by its action for `sync.due`."""
+
+    name: str
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """The facts of one outside platform."""
 
@@ -70,12 +81,14 @@ class Provider:
     auth: str  # "none", "api_key", "oauth2"
     actions: Mapping[str, Action]  # by event type; "*" takes any
     fields: tuple[Field, ...] = ()
-    errors: Mapping[str, Fault] = field(default_factory=dict)  # by the provider's own code; decides first
-    statuses: Mapping[int, Fault] = field(default_factory=dict)  # where its statuses differ from `http.STATUSES`
-    read_error: ReadError | None = None  # (code, message) of a refusal's body
+    refusals: Refusals = field(default_factory=Refusals)
+    oauth: OAuth2 | None = None  # how accounts are connected where `auth` is "oauth2"
+    inbound: Inbound | None = None  # how its webhooks are verified
+    streams: tuple[Stream, ...] = ()
     by_webhook: bool = False  # deliveries go to each matching webhook rather than to the integration
     host_rates: Mapping[str, Rate] = field(default_factory=dict)  # a webhook's default rate limit, by host
     rate: Rate | None = None  # of one integration
+    app_rate: Rate | None = None  # of our app there: all integrations of all tenants together
     deadline_s: float = 30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
     publishes: tuple[str, ...] = ()  # event types that its outcomes publish
     farewell: Callable[[Transport, str], bool] | None = None  # tells who is behind a webhook's URL that it ends
@@ -90,6 +103,28 @@ class MediaStore(Protocol):
 
     def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
         """Store one file. The same name written again replaces the file: a repeated step leaves one."""
+
+
+class Known(Protocol):
+    """What earlier outcomes of this account left with us (`Done.records`, `Wait.records`)."""
+
+    def link(self, key: str) -> Link | None:
+        """A campaign of the product at this account, by the product's key; None when it was not made there."""
+
+    def cursor(self, stream: str) -> Mapping[str, Any]:
+        """How far a stream was read; empty before the first walk ended."""
+
+
+class NothingKnown:
+    """An account of which nothing was stored yet."""
+
+    def link(self, key: str) -> Link | None:
+        """None."""
+        return None
+
+    def cursor(self, stream: str) -> Mapping[str, Any]:
+        """Empty."""
+        return {}
 
 
 @dataclass(slots=True)
@@ -110,6 +145,8 @@ class Call:
     deadline_s: float
     transport: Transport = field(repr=False)
     media: MediaStore = field(repr=False)
+    known: Known = field(default=NothingKnown(), repr=False)
+    api_version: str = ""  # the provider's, or what the installation's settings say
     target_url: str = field(default="", repr=False)  # of a webhook; the URL itself is a credential
     signing_secrets: tuple[str, ...] = field(default=(), repr=False)  # all that are unexpired, newest first
     exchange: Exchange | None = None  # the last one made, for the attempt's row
@@ -130,7 +167,7 @@ class Call:
         finally:
             self.spent_s += monotonic() - started
         self.exchange = Exchange(request.method, request.shown_url, answer.status, answer.excerpt())
-        judge(answer, self.provider.errors, self.provider.read_error, self.provider.statuses)
+        judge(answer, self.provider.refusals)
         return answer
 
 

@@ -29,9 +29,13 @@ class ProviderError(Exception):
 
 
 class Retryable(ProviderError):
-    """Trying again later may help. `wait_s` is the provider's own word, when it gave one."""
+    """Trying again later may help. `wait_s` is the provider's own word, when it gave one.
+
+    `holds`: what was called is strained by it, and its other deliveries may have to wait too.
+    """
 
     code = "retryable"
+    holds = True
 
     def __init__(self, message: str = "", *, code: str | None = None, wait_s: float | None = None) -> None:
         super().__init__(message, code=code)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -38,6 +39,7 @@ from providers.messages import (
     Headers,
     Request,
     api_request,
+    form_request,
     masked,
     webhook_request,
 )
@@ -50,10 +52,11 @@ __all__ = [
     "Fault",
     "Headers",
     "HttpTransport",
-    "ReadError",
+    "Refusals",
     "Request",
     "Transport",
     "api_request",
+    "form_request",
     "judge",
     "masked",
     "retry_after",
@@ -63,7 +66,32 @@ __all__ = [
 LONGEST_WAIT_S = 24 * 3600.0  # what a Retry-After may ask for
 
 Fault = Callable[[str], ProviderError]  # an error from a sentence
-ReadError = Callable[[Answer], tuple[str, str]]  # the provider's own (code, message) in a refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How a provider says no, where its ways are not HTTP's own.
+
+    A code may have a part behind a slash ("190/463"): the table is asked for the whole, then for what is before it.
+    """
+
+    codes: Mapping[str, Fault] = field(default_factory=dict)  # by the provider's own code; they decide first
+    statuses: Mapping[int, Fault] = field(default_factory=dict)  # where its statuses differ from `STATUSES`
+    read: Callable[[Answer], tuple[str, str]] | None = None  # (code, message) of a refusal's body
+    in_success: Callable[[Answer], bool] | None = None  # whether an answer with a 2xx is a refusal all the same
+    other: Callable[[str], Fault | None] = lambda code: None  # for codes that the table does not name
+    wait_s: Callable[[Answer], float | None] = lambda answer: None  # its own way of asking for time
+
+    def fault(self, code: str, status: int) -> Fault:
+        """The error that a refusal means."""
+        return (
+            self.codes.get(code)
+            or self.codes.get(code.partition("/")[0])
+            or self.other(code)
+            or self.statuses.get(status)
+            or STATUSES.get(status)
+            or _fault_of_class(status)
+        )
 
 
 class Transport(Protocol):
@@ -139,25 +167,19 @@ STATUSES: Mapping[int, Fault] = {
 }
 
 
-def judge(
-    answer: Answer,
-    errors: Mapping[str, Fault],
-    read_error: ReadError | None = None,
-    statuses: Mapping[int, Fault] | None = None,
-) -> None:
-    """Return for a 2xx; raise the one ProviderError that the answer means otherwise.
+def judge(answer: Answer, refusals: Refusals) -> None:
+    """Return for a success; raise the one ProviderError that the answer means otherwise.
 
-    The provider's own words end up in the message, masked; a Retry-After in the error's `wait_s`. An unknown
-    code or status is named in the message and judged by its class.
+    The provider's own words end up in the message, masked; the time it asked for in the error's `wait_s`. An
+    unknown code or status is named in the message and judged by its class.
     """
-    if 200 <= answer.status < 300:
+    if 200 <= answer.status < 300 and not (refusals.in_success and refusals.in_success(answer)):
         return
-    code, message = read_error(answer) if read_error is not None else ("", answer.excerpt())
-    fault = errors.get(code) or (statuses or {}).get(answer.status) or STATUSES.get(answer.status)
-    error = (fault or _fault_of_class(answer.status))(_sentence(answer, code, message))
+    code, message = refusals.read(answer) if refusals.read is not None else ("", answer.excerpt())
+    error = refusals.fault(code, answer.status)(_sentence(answer, code, message))
     if isinstance(error, Retryable):
-        wait_s = retry_after(answer.headers, datetime.now(UTC))
-        error.wait_s = wait_s if wait_s is not None else error.wait_s
+        asked = [retry_after(answer.headers, datetime.now(UTC)), refusals.wait_s(answer), error.wait_s]
+        error.wait_s = next((wait_s for wait_s in asked if wait_s is not None), None)
     raise error
 
 

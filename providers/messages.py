@@ -17,6 +17,7 @@ EXCERPT_CHARS = 500
 MASK = "****"
 
 _CREDENTIAL_HEADERS = ("key", "token", "secret", "authorization", "cookie", "signature", "password")
+_FORM_CREDENTIALS = ("code", "code_verifier")
 _SIGNS = ("key", "token", "secret", "password", "signature", "authorization", "bearer", "whsec_", "wsec_", "sk_", "sk-")
 _CREDENTIAL = re.compile(
     r"(?P<named>(?:api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|secret|password|token"
@@ -70,10 +71,11 @@ class Request:
     trusted: bool = False
     max_answer_bytes: int = MAX_ANSWER_BYTES
     cut_answer: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # credentials in the body
 
     def credentials(self) -> list[str]:
         """Every value in address and headers that must never be shown, longest first."""
-        found = _in_query(self.url) if self.trusted else _in_url(self.url)
+        found = [*self.secrets, *(_in_query(self.url) if self.trusted else _in_url(self.url))]
         for name in _credential_names(tuple(self.headers)):
             value = self.headers[name]
             found = [*found, value, value.partition(" ")[2]]
@@ -171,22 +173,54 @@ def api_request(
     query: Mapping[str, str] | None = None,
     json_body: Any = None,
     max_answer_bytes: int = MAX_ANSWER_BYTES,
+    secrets: tuple[str, ...] = (),
 ) -> Request:
-    """A call to a provider's API under the operator's base URL. The caller quotes the path's pieces."""
+    """A call to a provider's API under the operator's base URL. The caller quotes the path's pieces.
+
+    `secrets` are credentials in the body: what must not be shown when the provider echoes it.
+    """
+    kind = {} if json_body is None else {"Content-Type": "application/json"}
+    body = b"" if json_body is None else compact_json(json_body)
+    return _api_request(method, base_url, path, {**headers, **kind}, query, body, secrets, max_answer_bytes)
+
+
+def form_request(
+    method: str,
+    base_url: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+    form: Mapping[str, str],
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
+) -> Request:
+    """The same with a form as its body. Fields that are named like credentials are never shown."""
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    secret = tuple(value for name, value in form.items() if _is_credential(name) or name in _FORM_CREDENTIALS)
+    body = urlencode(form).encode()
+    return _api_request(method, base_url, path, {**headers, **kind}, query, body, secret, max_answer_bytes)
+
+
+def _api_request(
+    method: str,
+    base_url: str,
+    path: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None,
+    body: bytes,
+    secrets: tuple[str, ...],
+    max_answer_bytes: int,
+) -> Request:
     url = base_url.rstrip("/") + path
-    given = {**headers, "Accept-Encoding": "gzip"}
-    body = b""
-    if json_body is not None:
-        given["Content-Type"] = "application/json"
-        body = compact_json(json_body)
     return Request(
         method=method,
         url=f"{url}?{urlencode(query)}" if query else url,
-        headers=given,
+        headers={**headers, "Accept-Encoding": "gzip"},
         body=body,
         shown_url=url,
         trusted=True,
         max_answer_bytes=max_answer_bytes,
+        secrets=secrets,
     )
 
 

@@ -23,6 +23,7 @@ class EventType:
     description: str
     schema: Mapping[str, Any]
     example: Mapping[str, Any]
+    addressed: bool  # goes to the one account that its `integration_id` names, and to no webhook
     _validate: Callable[[Any], Any] = field(repr=False)
 
     def problem(self, data: Any) -> str | None:
@@ -41,7 +42,14 @@ def event_types() -> Mapping[str, EventType]:
     for path in sorted(_FOLDER.glob("*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
         validate = fastjsonschema.compile(facts["schema"], use_default=False)
-        found[path.stem] = EventType(path.stem, facts["description"], facts["schema"], facts["example"], validate)
+        found[path.stem] = EventType(
+            path.stem,
+            facts["description"],
+            facts["schema"],
+            facts["example"],
+            facts.get("addressed", False),
+            validate,
+        )
     return found
 
 

@@ -23,6 +23,7 @@ from worker.attempts import attempt
 from worker.calls import KEPT
 from worker.dispatch import FEW
 from worker.gate import HOLD_S
+from worker.known import KnownRows
 from worker.limits import rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
@@ -152,6 +153,8 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         deadline_s=installed.deadline_s,
         transport=resources.transport,
         media=MediaFolder(resources.media_url, claim.event.tenant_id),
+        known=KnownRows(resources.engine, claim.event.tenant_id, claim.integration_id),
+        api_version=installed.api_version,
         target_url=target_url(claim.webhook_id, claim.url_sealed, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
     )

@@ -181,7 +181,8 @@ def _retry(
     *,
     unknown: bool = False,
 ) -> Ending:
-    strain = _strain(claim, asked_s, counts=not isinstance(error, RateLimited))
+    holds = not isinstance(error, Retryable) or error.holds
+    strain = _strain(claim, asked_s, counts=not isinstance(error, RateLimited)) if holds else None
     still_unknown = unknown or claim.unknown
     if claim.retry_count >= len(SCHEDULE_S):
         settlement = _settlement(

@@ -11,6 +11,7 @@ from db.engine import Rows
 from db.recipients import recipients
 from model import Event, NewEvent
 from providers import PROVIDERS
+from worker.catalog import event_types
 from worker.routing import Recipient, route
 from worker.tenants import unknown
 
@@ -40,7 +41,9 @@ class Recipients:
 
     def route(self, event: Event) -> list[Recipient]:
         """Everywhere one event goes."""
-        return route(event, self._by_tenant.get(event.tenant_id, ()), PROVIDERS)
+        kind = event_types().get(event.type)
+        known = self._by_tenant.get(event.tenant_id, ())
+        return route(event, known, PROVIDERS, addressed=kind is not None and kind.addressed)
 
 
 def _recipient(row: Any) -> Recipient:

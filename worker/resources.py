@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import redis
@@ -54,6 +55,8 @@ class Installed:
     base_url: str
     deadline_s: float  # of one whole exchange
     credentials: Mapping[str, str] = field(repr=False)  # where an account brings none of its own
+    api_version: str = ""
+    authorize_url: str = ""  # where a browser connects an account, for providers that do so
 
 
 def installed(settings: Settings, provider: Provider) -> Installed:
@@ -62,7 +65,19 @@ def installed(settings: Settings, provider: Provider) -> Installed:
         base_url=settings.provider_base_url(provider.name) or provider.base_url,
         deadline_s=settings.mesh_call_deadline_s or provider.deadline_s,
         credentials=settings.provider_credentials(provider.name),
+        api_version=settings.provider_setting(provider.name, "api_version") or provider.api_version,
+        authorize_url=_authorize_url(settings, provider),
     )
+
+
+def _authorize_url(settings: Settings, provider: Provider) -> str:
+    """What is set, else the provider's own; at another base URL than the provider's, its page is looked for there."""
+    given = settings.provider_setting(provider.name, "authorize_url")
+    if given or provider.oauth is None:
+        return given
+    base = settings.provider_base_url(provider.name)
+    own = urlsplit(provider.oauth.authorize_url)
+    return f"{base.rstrip('/')}{own.path}" if base else provider.oauth.authorize_url
 
 
 @dataclass

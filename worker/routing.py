@@ -35,20 +35,31 @@ class Recipient:
     well: bool = False
 
 
-def route(event: Event, recipients: Iterable[Recipient], providers: Mapping[str, Provider]) -> list[Recipient]:
-    """Everywhere one event goes, each once."""
-    return [each for each in recipients if each.tenant_id == event.tenant_id and _takes(each, event, providers)]
+def route(
+    event: Event, recipients: Iterable[Recipient], providers: Mapping[str, Provider], *, addressed: bool = False
+) -> list[Recipient]:
+    """Everywhere one event goes, each once. `addressed`: only to the account that its data names."""
+    named = event.data.get("integration_id") if addressed else None
+    return [
+        each
+        for each in recipients
+        if each.tenant_id == event.tenant_id
+        and (not addressed or (each.webhook_id is None and str(each.integration_id) == named))
+        and _takes(each, event, providers)
+    ]
 
 
 def _takes(recipient: Recipient, event: Event, providers: Mapping[str, Provider]) -> bool:
     if recipient.webhook_id is not None:
         return recipient.subscribed in (event.type, "*") and matches(recipient.filters, event.data)
     provider = providers.get(recipient.provider)
+    if provider is None or provider.by_webhook:
+        return False
+    action = provider.action(event.type)
     return (
-        provider is not None
-        and not provider.by_webhook
+        action is not None
         and (recipient.event_types is None or event.type in recipient.event_types)
-        and provider.action(event.type) is not None
+        and (not action.needs or bool(recipient.config.get(action.needs)))
     )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from model import Done, MediaAsset, NewEvent
 from providers.contract import Action, Call, Field, Provider, Repeat
 from providers.elevenlabs.audio import Audio, playable, recovered
-from providers.elevenlabs.errors import ERRORS, STATUSES, read_error
+from providers.elevenlabs.errors import REFUSALS
 from providers.errors import InvalidPayload, OutcomeUnknown, Unavailable
 from providers.http import Answer, Request, api_request
 
@@ -212,9 +212,7 @@ PROVIDER = Provider(
         Field("model_id", "Model", required=False, default=MODEL),
         Field("output_format", "Output format", required=False, default=FORMAT),
     ),
-    errors=ERRORS,
-    statuses=STATUSES,
-    read_error=read_error,
+    refusals=REFUSALS,
     deadline_s=120.0,  # ten thousand characters are ten minutes of speech, made at several times its speed
     publishes=("audio.rendered",),
 )

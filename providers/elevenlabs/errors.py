@@ -17,7 +17,7 @@ from providers.errors import (
     Refused,
     Unavailable,
 )
-from providers.http import Answer, Fault
+from providers.http import Answer, Fault, Refusals
 
 CONCURRENCY_WAIT_S = 5.0  # about one short generation: what is in flight has to end first
 
@@ -70,7 +70,7 @@ def _each(codes: Iterable[str], fault: Fault) -> dict[str, Fault]:
     return dict.fromkeys(codes, fault)
 
 
-ERRORS: Mapping[str, Fault] = {
+CODES: Mapping[str, Fault] = {
     **_each(
         (
             "invalid_api_key",
@@ -139,4 +139,4 @@ ERRORS: Mapping[str, Fault] = {
     **_each(("internal_error", "service_unavailable", "maintenance"), _maybe_billed),
 }
 
-STATUSES: Mapping[int, Fault] = dict.fromkeys((500, 502, 503, 504), _maybe_billed)
+REFUSALS = Refusals(CODES, dict.fromkeys((500, 502, 503, 504), _maybe_billed), read_error)

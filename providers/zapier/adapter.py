@@ -18,7 +18,7 @@ from uuid import UUID
 from model import Done
 from providers.contract import Action, Call, Provider, Rate, Repeat
 from providers.errors import InvalidPayload, ProviderError, RateLimited, Refused, Unavailable
-from providers.http import Answer, Fault, Request, Transport, webhook_request
+from providers.http import Answer, Fault, Refusals, Request, Transport, webhook_request
 from providers.messages import compact_json
 from providers.signatures import sign
 
@@ -113,7 +113,7 @@ PROVIDER = Provider(
     api_version="REST hooks",
     auth="none",
     actions={"*": Action(send_hook, Repeat.SAFE)},
-    statuses=STATUSES,
+    refusals=Refusals(statuses=STATUSES),
     by_webhook=True,
     host_rates={"hooks.zapier.com": Rate(20, 1.0)},  # Zapier answers 429 from 30/s of one hook on
     deadline_s=30.0,

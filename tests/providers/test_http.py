@@ -23,6 +23,7 @@ from providers.errors import (
 from providers.http import (
     Answer,
     Headers,
+    Refusals,
     Request,
     api_request,
     judge,
@@ -32,6 +33,7 @@ from providers.http import (
 )
 from tests.providers.doubles import NOW, Scripted, a_call, answer
 
+PLAIN = Refusals()
 SECRETS = ("sk_live_0123456789", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "s3cr3tpath", "hunter2hunter2")
 
 
@@ -60,7 +62,7 @@ SECRETS = ("sk_live_0123456789", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "s3cr
 )
 def test_a_status_is_one_error(status: int, error: type[ProviderError], code: str) -> None:
     with pytest.raises(ProviderError) as judged:
-        judge(answer(status, b"no such thing"), {})
+        judge(answer(status, b"no such thing"), PLAIN)
     assert type(judged.value) is error
     assert judged.value.code == code
     assert str(judged.value).startswith(f"The answer was {status}: no such thing.")
@@ -68,7 +70,7 @@ def test_a_status_is_one_error(status: int, error: type[ProviderError], code: st
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_every_2xx_is_a_success(status: int) -> None:
-    judge(answer(status), {})
+    judge(answer(status), PLAIN)
 
 
 def read(got: Answer) -> tuple[str, str]:
@@ -78,26 +80,48 @@ def read(got: Answer) -> tuple[str, str]:
 def test_the_providers_code_decides_before_its_statuses_and_these_before_ours() -> None:
     refusal = answer(401, {"code": "quota", "message": "None left."})
     with pytest.raises(AccountBlocked, match=r"^The answer was 401 quota: None left\.$"):
-        judge(refusal, {"quota": AccountBlocked}, read, {401: Refused})
+        judge(refusal, Refusals({"quota": AccountBlocked}, {401: Refused}, read))
     with pytest.raises(Refused, match="401 quota"):
-        judge(refusal, {}, read, {401: Refused})
+        judge(refusal, Refusals({}, {401: Refused}, read))
     with pytest.raises(CredentialsRejected, match="401 quota"):
-        judge(refusal, {}, read)
+        judge(refusal, Refusals(read=read))
+
+
+def test_a_code_with_a_part_behind_a_slash_is_asked_for_whole_and_then_without() -> None:
+    table = Refusals({"190": CredentialsRejected, "190/99": Unavailable}, read=read, other=lambda code: AccountBlocked)
+    for code, error in {"190/463": CredentialsRejected, "190/99": Unavailable, "77/1": AccountBlocked}.items():
+        with pytest.raises(ProviderError) as judged:
+            judge(answer(400, {"code": code, "message": "No."}), table)
+        assert type(judged.value) is error
+
+
+def test_an_answer_with_a_200_may_be_a_refusal() -> None:
+    table = Refusals({"40105": CredentialsRejected}, read=read, in_success=lambda got: got.json()["code"] != "0")
+    judge(answer(200, {"code": "0", "message": "OK"}), table)
+    with pytest.raises(CredentialsRejected, match=r"^The answer was 200 40105: Revoked\.$"):
+        judge(answer(200, {"code": "40105", "message": "Revoked"}), table)
+
+
+def test_a_provider_may_ask_for_time_in_its_own_way() -> None:
+    table = Refusals(wait_s=lambda got: 60.0 * int(got.headers["x-minutes"]))
+    with pytest.raises(RateLimited) as judged:
+        judge(answer(429, headers={"X-Minutes": "9"}), table)
+    assert judged.value.wait_s == 540.0
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_wait_that_was_asked_for_is_heard(status: int) -> None:
     with pytest.raises(Retryable) as judged:
-        judge(answer(status, headers={"Retry-After": "17"}), {})
+        judge(answer(status, headers={"Retry-After": "17"}), PLAIN)
     assert judged.value.wait_s == 17.0
 
 
 def test_a_wait_that_was_asked_for_beats_the_tables() -> None:
-    crowded = {429: lambda said: RateLimited(said, wait_s=60.0)}
+    crowded = Refusals(statuses={429: lambda said: RateLimited(said, wait_s=60.0)})
     with pytest.raises(RateLimited) as told:
-        judge(answer(429, headers={"Retry-After": "5"}), {}, None, crowded)
+        judge(answer(429, headers={"Retry-After": "5"}), crowded)
     with pytest.raises(RateLimited) as untold:
-        judge(answer(429), {}, None, crowded)
+        judge(answer(429), crowded)
     assert (told.value.wait_s, untold.value.wait_s) == (5.0, 60.0)
 
 
@@ -191,7 +215,7 @@ def test_an_answer_that_echoes_credentials_is_shown_without_them() -> None:
     got = echoing(request, f"you sent {SECRETS[0]} and {SECRETS[3]}")
     assert got.excerpt() == "you sent **** and ****"
     with pytest.raises(InvalidPayload) as refused:
-        judge(got, {}, lambda echoed: ("", echoed.content.decode()))
+        judge(got, Refusals(read=lambda echoed: ("", echoed.content.decode())))
     assert not any(secret in str(refused.value) for secret in SECRETS)
 
 

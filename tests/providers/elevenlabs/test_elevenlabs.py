@@ -15,7 +15,7 @@ from model import Done
 from providers.contract import Call
 from providers.elevenlabs import PROVIDER
 from providers.elevenlabs.adapter import PAGES, find, synthesize
-from providers.elevenlabs.errors import ERRORS
+from providers.elevenlabs.errors import CODES
 from providers.errors import (
     AccountBlocked,
     CredentialsRejected,
@@ -29,7 +29,7 @@ from providers.errors import (
 from providers.http import Answer
 from tests.providers.doubles import EVENT_ID, NOW, Memory, Scripted, a_call, answer
 
-CODES = Path(__file__).parents[4] / "shared" / "specs" / "content" / "elevenlabs" / "error-codes.json"
+PUBLISHED = Path(__file__).parents[4] / "shared" / "specs" / "content" / "elevenlabs" / "error-codes.json"
 MP3 = b"ID3\x04\x00" + bytes(100)
 TEXT = "Welcome back to Margin Notes."
 KEY = "sk_0123456789abcdef"
@@ -322,9 +322,9 @@ CLASSES: dict[str, tuple[type[ProviderError], ...]] = {
 
 @pytest.fixture(scope="module")
 def published() -> Any:
-    if not CODES.exists():
+    if not PUBLISHED.exists():
         pytest.skip("NOT CHECKED against the published error codes: the shared specs folder is not here")
-    return json.loads(CODES.read_text(encoding="utf-8"))
+    return json.loads(PUBLISHED.read_text(encoding="utf-8"))
 
 
 def test_every_published_code_has_its_class(published: Any) -> None:
@@ -354,4 +354,4 @@ def test_our_table_names_only_codes_that_exist(published: Any) -> None:
     known = {entry["code"] for entry in published["codes"]}
     known |= {entry["status"] for entry in published["legacy_statuses"]}
     # From the sample bodies rather than from the list of codes.
-    assert set(ERRORS) - known == {"paid_plan_required", "too_early"}
+    assert set(CODES) - known == {"paid_plan_required", "too_early"}

@@ -1,0 +1,47 @@
+"""What a provider's own webhooks must prove before they are believed, and what they say.
+
+A provider's `Inbound` facts are pure functions over the raw request: nothing is parsed before it is verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+class Forged(Exception):
+    """The request does not prove where it comes from; the message says what is wrong, and holds no secret."""
+
+
+class Malformed(Exception):
+    """The request comes from the provider, and is not what its documentation says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request as it came."""
+
+    headers: Mapping[str, str]  # by lower-case name
+    body: bytes = field(repr=False)  # the raw bytes: signatures are over these
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that a request tells. The same thing told twice has the same `external_id`."""
+
+    external_id: str
+    kind: str  # the provider's own word
+    account: str = ""  # the account there that it is about
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """How a provider's webhooks are verified and read."""
+
+    verify: Callable[[Arrival, str], None]  # with our app's secret; raises Forged
+    read: Callable[[Arrival], Sequence[Notice]]  # of a verified request; raises Malformed
+    handshake: Callable[[Mapping[str, str], str], str | None] = lambda query, token: None  # the text to answer, or None

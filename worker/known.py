@@ -1,0 +1,52 @@
+"""What earlier outcomes of an account left with us, as its adapter may ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+import db.cursors
+import db.links
+from model import Link
+from providers.waiting import aside
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRows:
+    """Reads our own tables, beside the loop of calls. While Postgres is away it raises as any query does."""
+
+    engine: Engine
+    tenant_id: str
+    integration_id: UUID
+
+    def link(self, key: str) -> Link | None:
+        """A campaign of the product at this account; None when it was not made there."""
+
+        def read() -> Link | None:
+            with self.engine.begin() as connection:
+                row = db.links.of_campaign(connection, self.integration_id, self.tenant_id, key)
+            if row is None:
+                return None
+            return Link(
+                external_id=row.external_id,
+                key=row.key,
+                external_state=row.external_state,
+                details=row.details,
+                applied_at=row.applied_at,
+                deleted=row.deleted_at is not None,
+            )
+
+        return aside(read)
+
+    def cursor(self, stream: str) -> Mapping[str, Any]:
+        """How far a stream was read; empty before the first walk ended."""
+
+        def read() -> Mapping[str, Any]:
+            with self.engine.begin() as connection:
+                return db.cursors.get(connection, self.integration_id, stream)
+
+        return aside(read)
