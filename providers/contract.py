@@ -59,6 +59,7 @@ class Rate:
 
     count: int
     per_s: float
+    shared_as: str = ""  # the name under which many targets share it; empty = each has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Provider:
     by_webhook: bool = False  # deliveries go to each matching webhook rather than to the integration
     host_rates: Mapping[str, Rate] = field(default_factory=dict)  # a webhook's default rate limit, by host
     rate: Rate | None = None  # of one integration
-    app_rate: Rate | None = None  # of our app there: all integrations of all tenants together
+    app_rate: Rate | None = None  # of our app there: every exchange of all tenants' integrations together
     deadline_s: float = 30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
     publishes: tuple[str, ...] = ()  # event types that its outcomes publish
     farewell: Callable[[Transport, str], bool] | None = None  # tells who is behind a webhook's URL that it ends

@@ -17,6 +17,7 @@ from db.engine import is_away
 from model import Event
 from providers import PROVIDERS
 from providers.contract import Call, Rate
+from providers.http import Transport
 from providers.waiting import pause
 from worker import faults, ids
 from worker.attempts import attempt
@@ -24,9 +25,10 @@ from worker.calls import KEPT
 from worker.dispatch import FEW
 from worker.gate import HOLD_S
 from worker.known import KnownRows
-from worker.limits import rate_in_force, target_url
+from worker.limits import app_rate, rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
+from worker.pacing import Paced
 from worker.vault import Vault
 
 if TYPE_CHECKING:
@@ -151,13 +153,21 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         first_attempt_at=claim.first_attempt_at,
         now=claim.started_at,  # by the server's clock: this machine's may be wrong
         deadline_s=installed.deadline_s,
-        transport=resources.transport,
+        transport=_transport(claim, resources),
         media=MediaFolder(resources.media_url, claim.event.tenant_id),
         known=KnownRows(resources.engine, claim.event.tenant_id, claim.integration_id),
         api_version=installed.api_version,
         target_url=target_url(claim.webhook_id, claim.url_sealed, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
     )
+
+
+def _transport(claim: Claim, resources: Resources) -> Transport:
+    """Paced where our app has one allowance; the gate took the first turn, unless the account has a rate of its own."""
+    shared = app_rate(claim.provider)
+    if shared is None:
+        return resources.transport
+    return Paced(resources.transport, resources.gate, shared, prepaid=int(claim.rate_per_s is None))
 
 
 def account_secrets(claim: Claim, installed: Installed, vault: Vault) -> Mapping[str, str]:

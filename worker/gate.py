@@ -56,7 +56,7 @@ class Gate:
         waits = [0.0] * len(claims)
         if not limited:
             return waits
-        keys = [self._key(kind, claims[i].target_id) for i in limited for kind in ("rate", "cap", "ramp")]
+        keys = [key for i in limited for key in self._keys(claims[i], rates[i])]
         arguments: list[float | int | str] = [CAP_LEASE_S, CAP_RETRY_S, hold_s, RAMP_CALLS, RAMP_S]
         for i in limited:
             arguments += _question(claims[i], rates[i], since[i], hold_s)
@@ -77,7 +77,27 @@ class Gate:
             except redis.RedisError as error:
                 log.warning("cap_not_freed", error=str(error)[:200])
 
-    def _key(self, kind: str, target_id: UUID) -> str:
+    def turn(self, rate: Rate, longest_s: float) -> float:
+        """Take the next turn of a shared rate: seconds until it, more than `longest_s` when none was taken.
+
+        Before those who stand in line: whoever asks is in the middle of a call.
+        """
+        key = self._key("rate", rate.shared_as)
+        interval_s = rate.per_s / rate.count
+        arguments: list[float | int | str] = [CAP_LEASE_S, CAP_RETRY_S, longest_s, RAMP_CALLS, RAMP_S]
+        arguments += [interval_s, interval_s, 0, "", 1, -1]
+        try:
+            return float(self._admit(keys=[key, key, key], args=arguments)[0])
+        except redis.RedisError as error:
+            log.warning("gate_open_without_redis", error=str(error)[:200])
+            return 0.0
+
+    def _keys(self, claim: Claim, rate: Rate | None) -> tuple[str, str, str]:
+        shared = rate.shared_as if rate else ""
+        target_id = claim.target_id
+        return self._key("rate", shared or target_id), self._key("cap", target_id), self._key("ramp", target_id)
+
+    def _key(self, kind: str, target_id: UUID | str) -> str:
         return f"{self._key_prefix}mesh:gate:{kind}:{target_id}"
 
 
