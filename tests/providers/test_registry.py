@@ -17,9 +17,12 @@ from providers.errors import (
     Retryable,
 )
 from tests.providers.doubles import Scripted, a_call, answer
+from worker.catalog import event_types
 
 SECRET = "sk_planted_0123456789"
-EXAMPLES: dict[str, dict[str, Any]] = {"audio.render_requested": {"text": "Hello."}}
+# What an OAuth login adds to an account's own fields.
+CHOSEN = {"account_id": "1234567890", "account_name": "Acme", "currency": "EUR", "timezone": "Europe/Berlin"}
+APP = ("api_key", "secret", "access_token")
 ACTIONS = [
     pytest.param(provider, event_type, id=f"{provider.name}-{event_type}")
     for provider in PROVIDERS.values()
@@ -28,14 +31,20 @@ ACTIONS = [
 
 
 def a_sample(provider: Provider, event_type: str, using: Any) -> Call:
+    kind = event_type if event_type != "*" else "campaign.created"
+    sensitive = [field.name for field in provider.fields if field.sensitive]
+    config = {field.name: field.default or "x" for field in provider.fields if not field.sensitive}
+    if provider.oauth:
+        config |= CHOSEN
     return a_call(
         provider,
         using,
-        event_type if event_type != "*" else "campaign.created",
-        EXAMPLES.get(event_type, {"id": "cmp_1"}),
+        kind,
+        event_types()[kind].example,
         base_url=provider.base_url or "https://a.example",
-        config={field.name: "x" for field in provider.fields if not field.sensitive},
-        secrets={field.name: SECRET for field in provider.fields if field.sensitive},
+        config=config,
+        secrets=dict.fromkeys((*sensitive, *(APP if provider.oauth else ())), SECRET),
+        api_version=provider.api_version,
         target_url="https://hooks.example/hooks/1/planted-secret-path",
     )
 
@@ -62,6 +71,11 @@ def test_a_provider_is_described_whole(provider: Provider) -> None:
     assert provider.by_webhook or provider.base_url.startswith("https://")
     assert provider.deadline_s > 0
     assert provider.auth in ("none", "api_key", "oauth2")
+    assert (provider.auth == "oauth2") == (provider.oauth is not None)
+    assert bool(provider.streams) == ("sync.due" in provider.actions)
+    assert {action.needs for action in provider.actions.values()} - {""} <= {field.name for field in provider.fields}
+    assert set(provider.actions) - {"*"} <= event_types().keys()
+    assert set(provider.publishes) <= event_types().keys()
     assert len({field.name for field in provider.fields}) == len(provider.fields)
 
 
