@@ -25,12 +25,14 @@ from rich.console import Console
 from cli import welcome
 from cli.embedded import Postgres, Redis, free_port
 from cli.processes import ProcessSpec, StackError, Supervisor
+from providers import PROVIDERS
 from settings import Settings
 
 __all__ = ["Plan", "ProcessSpec", "Stack", "StackError", "Supervisor", "specs"]
 
 FLOWER_PORT = 5555
 SANDBOX_PORT = 8100
+SANDBOX_APP = {"_api_key": "1010101010", "_secret": "the-sandbox-knows-this-app"}  # as registered with a provider
 WORKER_GRACE_S = 20.0  # > a call and its settling; the lease and the reconciler cover who takes longer
 CELERY = (sys.executable, "-m", "celery", "-A", "worker.app")
 
@@ -260,7 +262,7 @@ class Stack:
         self.settings = {name: value for name, value in chosen.items() if value}
 
     def _sandbox_settings(self) -> dict[str, str]:
-        """Every provider's calls go to its stand-in, which answers below the provider's name."""
+        """Every provider's calls go to its stand-in, which answers below the provider's name and knows our app."""
         if not self.sandbox_url:
             return {}
         suffix = "_base_url"
@@ -268,6 +270,7 @@ class Stack:
         return {
             "mesh_private_targets": "127.0.0.0/8",
             **{name + suffix: f"{self.sandbox_url}/{name}" for name in names},
+            **{name + kind: value for name in _apps() for kind, value in SANDBOX_APP.items()},
         }
 
     def _child_env(self) -> dict[str, str]:
@@ -305,6 +308,11 @@ from cli.embedded import Postgres, Redis
 Redis(Path(sys.argv[2])).stop()
 Postgres(Path(sys.argv[2])).stop()
 """
+
+
+def _apps() -> list[str]:
+    """The providers that know us by an app of ours, before anybody can connect an account."""
+    return [name for name, provider in PROVIDERS.items() if provider.oauth]
 
 
 def _new_key() -> str:

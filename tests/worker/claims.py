@@ -16,7 +16,12 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def a_provider(
-    run: Callable[[Call], Outcome] | None = None, *, repeat: Repeat = Repeat.SAFE, find: Any = None, **facts: Any
+    run: Callable[[Call], Outcome] | None = None,
+    *,
+    repeat: Repeat = Repeat.SAFE,
+    find: Any = None,
+    needs: str = "",
+    **facts: Any,
 ) -> Provider:
     """A provider with one action, for `thing.happened`."""
 
@@ -30,7 +35,7 @@ def a_provider(
         docs_url="",
         api_version="1",
         auth="none",
-        actions={"thing.happened": Action(run or nothing, repeat, find)},
+        actions={"thing.happened": Action(run or nothing, repeat, find, needs)},
         **facts,
     )
 

@@ -12,9 +12,11 @@ import pytest
 
 from model import Event
 from providers import PROVIDERS
+from tests.worker.claims import a_provider
 from worker.routing import Recipient, matches, route
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ADS = {"ads": a_provider()}
 
 
 def event(kind: str = "user.signup", tenant: str = "acme", **data: Any) -> Event:
@@ -76,6 +78,22 @@ def test_a_webhook_gets_what_its_account_does_not() -> None:
     zapier = account("zapier")
     its_hook = replace(hook(), integration_id=zapier.integration_id)
     assert route(event(), [zapier, its_hook], PROVIDERS) == [its_hook]
+
+
+def test_an_addressed_event_goes_to_the_account_it_names_and_to_no_webhook() -> None:
+    named, same_provider, every = account("ads"), account("ads"), hook("*")
+    due = event("thing.happened", integration_id=str(named.integration_id))
+    found = route(due, [named, same_provider, every], ADS, addressed=True)
+    assert found == [named]
+    assert route(event("thing.happened"), [named, every], ADS, addressed=True) == []
+    assert route(due, [replace(named, tenant_id="other")], ADS, addressed=True) == []
+
+
+def test_an_action_may_need_a_field_of_its_account() -> None:
+    without, blank = account("ads"), replace(account("ads"), config={"pixel": ""})
+    with_one = replace(account("ads"), config={"pixel": "px_1"})
+    needy = {"ads": a_provider(needs="pixel")}
+    assert route(event("thing.happened"), [without, blank, with_one], needy) == [with_one]
 
 
 def test_whoever_is_not_well_gets_it_all_the_same() -> None:
