@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine
 
 import db.attempts
 import db.deliveries
+import db.delivery_search
 import db.events
+import db.redelivery
 import db.rejected
 import db.replays
 from bench.growth_fill import EVENT_TYPE, TENANTS, UNUSED_TYPE
@@ -105,12 +107,12 @@ def _deliveries(facts: Mapping[str, Any]) -> Iterator[tuple[str, Query]]:
         "unused webhook": {"webhook_id": facts["unused_hook"]},
     }
     for name, filters in who.items():
-        yield f"deliveries: {name}", partial(db.deliveries.page, **filters)
-        yield f"deliveries: {name}, deep", partial(db.deliveries.page, before=facts["delivery"], **filters)
+        yield f"deliveries: {name}", partial(db.delivery_search.page, **filters)
+        yield f"deliveries: {name}, deep", partial(db.delivery_search.page, before=facts["delivery"], **filters)
     for state in DeliveryState:
         for name in ("all", "quiet tenant", "common provider", "quiet webhook"):
             given = {**who[name], "state": state.value}
-            yield f"deliveries: {name}, {state.value}", partial(db.deliveries.page, **given)
+            yield f"deliveries: {name}, {state.value}", partial(db.delivery_search.page, **given)
 
 
 def _events(facts: Mapping[str, Any]) -> Iterator[tuple[str, Query]]:
@@ -142,6 +144,6 @@ def _replays(facts: Mapping[str, Any]) -> Iterator[tuple[str, Query]]:
     }
     for name, given in filters.items():
         full = {**dict.fromkeys(FILTERS), **given}
-        yield f"replay, how many: {name}", partial(db.deliveries.count_dead, **full)
+        yield f"replay, how many: {name}", partial(db.delivery_search.count_dead, **full)
         step = {**full, "cursor": None, "until": now}
-        yield f"replay, a step: {name}", partial(db.deliveries.redeliver_step, replay=step, limit=500)
+        yield f"replay, a step: {name}", partial(db.redelivery.redeliver_step, replay=step, limit=500)

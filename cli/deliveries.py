@@ -16,6 +16,7 @@ from rich.text import Text
 
 import db.attempts
 import db.deliveries
+import db.delivery_search
 import db.events
 import db.replays
 import db.webhooks
@@ -47,7 +48,7 @@ def every(
     _known(provider)
     with session.transaction() as connection:
         known_tenant(connection, tenant)
-        rows = db.deliveries.page(
+        rows = db.delivery_search.page(
             connection, state=state_, tenant_id=tenant, provider=provider, webhook_id=webhook, limit=limit
         )
     table(
@@ -137,7 +138,7 @@ def replay(
         known_tenant(connection, tenant)
         if webhook is not None and db.webhooks.get(connection, webhook) is None:
             raise Problem(f"There is no webhook {webhook}: `mesh webhooks list` shows those that are.")
-        count = db.deliveries.count_dead(connection, **filters)
+        count = db.delivery_search.count_dead(connection, **filters)
     when = f" since {after:%Y-%m-%d %H:%M %Z}" if after else ""
     say(f"{_letters(count)}{when} {'matches' if count == 1 else 'match'}.")
     if dry_run or count == 0:

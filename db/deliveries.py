@@ -5,7 +5,7 @@ Who may move a running delivery is who knows its `attempt_id`, the fencing token
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -523,10 +523,10 @@ def forget_dispatch(connection: Connection, provider: str, *, older_than_s: floa
     """Put back what was sent but never claimed: its message is gone, or waits somewhere in vain."""
     return count(
         connection,
-        "update deliveries set dispatched_at = null where id in (select id from deliveries"
-        f" where provider = %(provider)s and state in {_WAITING} and dispatched_at is not null"
-        " and dispatched_at < now() - %(age)s * interval '1 second' order by dispatched_at limit %(limit)s"
-        " for update skip locked)",
+        f"with step as materialized (select id from deliveries where provider = %(provider)s and state in {_WAITING}"
+        " and dispatched_at is not null and dispatched_at < now() - %(age)s * interval '1 second'"
+        " order by dispatched_at limit %(limit)s for update skip locked)"
+        " update deliveries set dispatched_at = null where id in (select id from step)",
         provider=provider,
         age=older_than_s,
         limit=limit,
@@ -552,75 +552,6 @@ def unpark(connection: Connection, integration_id: UUID) -> int:
     )
 
 
-_REDELIVER = (
-    "update deliveries set state = 'pending', due_at = now(), settled_at = null, dispatched_at = null,"
-    " retry_count = 0, lost_count = 0, error_code = null, error_message = null"
-)
-
-
-def redeliver(connection: Connection, delivery_id: UUID) -> bool:
-    """Make one dead letter (or cancelled delivery) due again, with a fresh budget. False when it is neither."""
-    return bool(
-        run(
-            connection,
-            _REDELIVER + " where id = %(id)s and state in ('failed', 'cancelled') returning id",
-            id=delivery_id,
-        )
-    )
-
-
-# A condition for each filter that is given. What nobody filters by must not stand in the statement: its plan would
-# have to fit everybody.
-_FILTERS: Mapping[str, str] = {
-    "tenant_id": "tenant_id = %(tenant_id)s",
-    "provider": "provider = %(provider)s and exists (select from integrations where provider = %(provider)s)",
-    "webhook_id": "webhook_id = %(webhook_id)s"
-    " and tenant_id = (select tenant_id from webhooks where id = %(webhook_id)s)",
-    "before": "id < %(before)s",
-    "cursor": "id > %(cursor)s",
-    "since": "settled_at >= %(since)s",
-    "until": "settled_at <= %(until)s",
-}
-
-
-def _where(filters: Mapping[str, Any], state: str | None = None) -> str:
-    parts = [_FILTERS[name] for name, value in filters.items() if value is not None]
-    if state is not None:
-        named = f"state = '{DeliveryState(state)}'"  # written out, so that partial indexes fit
-        waits = state in WAITING_STATES  # each half has an index of its own
-        parts.append(
-            f"({named} and dispatched_at is null or {named} and dispatched_at is not null)" if waits else named
-        )
-    return " and ".join(parts) or "true"
-
-
-def redeliver_step(connection: Connection, replay: Mapping[str, Any], *, limit: int) -> tuple[int, UUID | None]:
-    """One step of a bulk redelivery: how many dead letters became due, and the last id looked at (None = the end)."""
-    filters = {name: replay[name] for name in ("cursor", "tenant_id", "webhook_id", "provider", "since", "until")}
-    rows = run(
-        connection,
-        f"""
-        with looked as materialized (
-            select id from deliveries where {_where(filters, "failed")} order by id limit %(limit)s
-        ), step as materialized (
-            select d.id from looked join deliveries d on d.id = looked.id where d.state = 'failed'
-            order by d.id for update of d
-        ), moved as ({_REDELIVER} where id in (select id from step) returning id)
-        select (select count(*) from moved), (select id from looked order by id desc limit 1)
-        """,
-        limit=limit,
-        **filters,
-    )
-    return int(rows[0][0]), rows[0][1]
-
-
-def count_dead(connection: Connection, **filters: Any) -> int:
-    """How many dead letters a bulk redelivery with these filters would make due."""
-    given = {name: filters.get(name) for name in ("tenant_id", "webhook_id", "provider", "since")}
-    rows = run(connection, f"select count(*) from deliveries where {_where(given, 'failed')}", **given)
-    return int(rows[0][0])
-
-
 def get(connection: Connection, delivery_id: UUID) -> Any | None:
     """One delivery with everything, or None."""
     rows = run(connection, "select * from deliveries where id = %(id)s", id=delivery_id)
@@ -630,30 +561,3 @@ def get(connection: Connection, delivery_id: UUID) -> Any | None:
 def of_event(connection: Connection, event_id: UUID) -> Rows:
     """An event's deliveries, in order."""
     return run(connection, "select * from deliveries where event_id = %(id)s order by id", id=event_id)
-
-
-def page(
-    connection: Connection,
-    *,
-    tenant_id: str | None = None,
-    state: str | None = None,
-    provider: str | None = None,
-    webhook_id: UUID | None = None,
-    before: UUID | None = None,
-    limit: int = 50,
-) -> Rows:
-    """The newest deliveries first, by any of the filters, older than `before`."""
-    filters = {"tenant_id": tenant_id, "provider": provider, "webhook_id": webhook_id, "before": before}
-    return run(
-        connection,
-        f"""
-        with found as materialized (
-            select id from deliveries where {_where(filters, state)} order by id desc limit %(limit)s
-        )
-        select d.id, event_id, tenant_id, provider, event_type, webhook_id, integration_id, state, attempt_count,
-               nullif(due_at, 'infinity') as due_at, error_code, error_message, created_at, settled_at
-        from found join deliveries d on d.id = found.id order by d.id desc
-        """,
-        limit=limit,
-        **filters,
-    )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 
 import db.deliveries
 import db.events
+import db.redelivery
 import db.rejected
 import db.replays
 from model import Event
@@ -176,7 +177,7 @@ def replay_step(engine: Engine) -> UUID | None:
         replay = db.replays.lock_next(connection)
         if replay is None:
             return None
-        replayed, cursor = db.deliveries.redeliver_step(connection, replay, limit=STEP)
+        replayed, cursor = db.redelivery.redeliver_step(connection, replay, limit=STEP)
         wake(connection)
         db.replays.advance(connection, replay["id"], cursor=cursor, replayed=replayed)
         replay_id: UUID = replay["id"]

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 import db.deliveries
+import db.redelivery
 import db.replays
 import db.webhooks
 from worker.enqueue import wake
@@ -28,7 +29,7 @@ def redeliver(connection: Connection, delivery_id: UUID) -> None:
             f"enable it with `mesh webhooks enable {hook.id}`" if hook.state == "disabled" else "register its URL anew"
         )
         raise RedeliveryError(f"The webhook of delivery {delivery_id} is {hook.state}: {way}.")
-    if not db.deliveries.redeliver(connection, delivery_id):
+    if not db.redelivery.redeliver(connection, delivery_id):
         raise RedeliveryError(
             f"Delivery {delivery_id} is {delivery.state}: only one that failed or was cancelled can be tried again."
         )

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine
 
 import db.attempts
 import db.deliveries
+import db.delivery_search
 import db.events
+import db.redelivery
 import db.rejected
 import db.retention
 import db.schema
@@ -211,13 +213,13 @@ def test_plans_made_while_the_tables_were_empty(servers: Servers) -> None:
         lambda c: db.deliveries.forget_dispatch(c, "zapier", older_than_s=30, limit=500),
         lambda c: db.deliveries.shelve(c, some(c)),
         lambda c: db.deliveries.undo_dispatch(c, [ids.new() for _ in range(BATCH)]),
-        lambda c: db.deliveries.page(c, tenant_id="acme"),
-        lambda c: db.deliveries.page(c, tenant_id="acme", state="failed"),
+        lambda c: db.delivery_search.page(c, tenant_id="acme"),
+        lambda c: db.delivery_search.page(c, tenant_id="acme", state="failed"),
         lambda c: db.events.lock_unrouted(c, 500),
         lambda c: db.events.page(c, tenant_id="acme"),
         lambda c: db.attempts.of_delivery(c, ids.new()),
-        lambda c: db.deliveries.count_dead(c, provider="zapier"),
-        lambda c: db.deliveries.redeliver_step(c, EVERYTHING, limit=500),
+        lambda c: db.delivery_search.count_dead(c, provider="zapier"),
+        lambda c: db.redelivery.redeliver_step(c, EVERYTHING, limit=500),
         lambda c: db.rejected.page(c),
         lambda c: db.retention.delete_rejected(c, days=90, limit=50),
         lambda c: db.retention.delete_stray_attempts(c, days=90, limit=500),

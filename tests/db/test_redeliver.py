@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-import db.deliveries
+import db.delivery_search
+import db.redelivery
 import db.replays
 from tests.db.claims import claim
 from tests.mesh import Mesh
@@ -38,14 +39,14 @@ def step(mesh: Mesh, replay_id: UUID, limit: int) -> int:
         replay = db.replays.lock_next(connection)
         assert replay is not None
         assert replay["id"] == replay_id
-        moved, cursor = db.deliveries.redeliver_step(connection, replay, limit=limit)
+        moved, cursor = db.redelivery.redeliver_step(connection, replay, limit=limit)
         db.replays.advance(connection, replay_id, cursor=cursor, replayed=moved)
     return moved
 
 
 def redeliver(mesh: Mesh, delivery_id: UUID) -> bool:
     with mesh.engine.begin() as connection:
-        return db.deliveries.redeliver(connection, delivery_id)
+        return db.redelivery.redeliver(connection, delivery_id)
 
 
 def due(mesh: Mesh) -> set[UUID]:
@@ -94,7 +95,7 @@ def test_steps_go_on_where_they_stopped(mesh: Mesh) -> None:
     with mesh.engine.connect() as connection:  # a step whose process dies before the commit
         replay = db.replays.lock_next(connection)
         assert replay is not None
-        assert db.deliveries.redeliver_step(connection, replay, limit=3)[0] == 3
+        assert db.redelivery.redeliver_step(connection, replay, limit=3)[0] == 3
         connection.rollback()
     assert due(mesh) == set(deliveries[:3])
     assert [step(mesh, replay_id, 3) for _ in range(3)] == [3, 1, 0]
@@ -141,7 +142,7 @@ def test_filters(mesh: Mesh, by: str) -> None:
         "since": datetime.now(UTC) - timedelta(minutes=1),
     }[by]
     with mesh.engine.begin() as connection:
-        assert db.deliveries.count_dead(connection, **{by: value}) == 2
+        assert db.delivery_search.count_dead(connection, **{by: value}) == 2
     assert step(mesh, create(mesh, **{by: value}), 10) == 2
     assert due(mesh) == set(wanted)
     assert {mesh.delivery(each).state for each in other} == {"failed"}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-import db.deliveries
+import db.redelivery
 import db.retention
 from db.retention import Step
 from tests.db import history
@@ -109,7 +109,7 @@ def test_the_same_id_makes_a_new_event_after_the_first_one_went(mesh: Mesh) -> N
 def test_a_row_that_somebody_has_locked_is_left_with_its_event(mesh: Mesh) -> None:
     history.event(mesh, OLD, "succeeded", "failed")
     with mesh.engine.begin() as connection:
-        db.deliveries.redeliver(connection, mesh.one("select id from deliveries where state = 'failed'"))
+        db.redelivery.redeliver(connection, mesh.one("select id from deliveries where state = 'failed'"))
         assert delete_events(mesh) == Step(0, more=False), "and nobody waited"
     assert mesh.count("deliveries", "state = 'pending'") == 1
     assert delete_events(mesh).deleted == 0, "it is open now"
@@ -126,7 +126,7 @@ def test_deleting_and_claiming_at_once_lose_nothing(mesh: Mesh) -> None:
     def redeliver() -> None:
         for delivery_id in ids[::2]:
             with mesh.engine.begin() as connection:
-                moved = db.deliveries.redeliver(connection, delivery_id)
+                moved = db.redelivery.redeliver(connection, delivery_id)
             if moved:
                 alive.add(delivery_id)
                 claim(mesh, delivery_id)  # finds it locked now and then: it stays due

@@ -135,7 +135,7 @@ def test_a_dead_letter_that_a_person_replays_is_looked_up_too(spoken: Mesh) -> N
     delivery_id = spoken.speak(TEXT)
     spoken.deliver(delivery_id)
     spoken.sql("update deliveries set state = 'failed', due_at = null, settled_at = now()")
-    from db.deliveries import redeliver
+    from db.redelivery import redeliver
 
     with spoken.engine.begin() as connection:
         assert redeliver(connection, delivery_id)
