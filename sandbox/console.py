@@ -1,9 +1,10 @@
-"""The control doors under `/_sandbox/`: rules, records, counts, bill, state."""
+"""The control doors under `/_sandbox/`: rules, records, counts, bill, state, and what a provider lets a test do."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/_sandbox/"
 PAGE: Final = 1000  # records in an answer, unless asked otherwise
+DO: Final = "do/"
 
 Door = Callable[["World", Mapping[str, str], Any], object]
 
 
-def answer(world: World, method: str, path: str, query: str, body: bytes) -> Answer:
+def answer(world: World, method: str, path: str, query: str, body: bytes) -> Answer | Awaitable[Answer]:
     """What a control door says; a request that means nothing gets 400 and a sentence."""
-    door = DOORS.get((method, path.removeprefix(PREFIX)))
+    name = path.removeprefix(PREFIX)
+    if method == "POST" and name.startswith(DO):
+        return act(world, name.removeprefix(DO), body)
+    door = DOORS.get((method, name))
     if door is None:
         return json_answer({"error": f"no control door {method} {path}; see sandbox/README.md"}, 404)
     try:
@@ -31,6 +36,23 @@ def answer(world: World, method: str, path: str, query: str, body: bytes) -> Ans
         return json_answer({"error": str(problem)}, 400)
     except ValueError as problem:
         return json_answer({"error": f"not understood: {problem}"}, 400)
+
+
+async def act(world: World, name: str, body: bytes) -> Answer:
+    """Do `<provider>/<action>` with the fields of a JSON object."""
+    provider, _, wanted = name.partition("/")
+    stand_in = world.stand_ins.get(provider)
+    action = None if stand_in is None else stand_in.actions.get(wanted)
+    if action is None:
+        return json_answer({"error": f"{provider!r} has no action {wanted!r}; see sandbox/README.md"}, 404)
+    try:
+        given = json.loads(body or b"{}")
+        if not isinstance(given, dict):
+            raise ValueError("an action takes a JSON object")
+        result = action(given)
+        return json_answer({"result": await result if inspect.isawaitable(result) else result})
+    except ValueError as problem:
+        return json_answer({"error": str(problem)}, 400)
 
 
 def show_rules(world: World, args: Mapping[str, str], body: Any) -> object:

@@ -106,6 +106,10 @@ class Control:
         """By provider, what it would charge: `bill()["elevenlabs"][api_key]`."""
         return cast(dict[str, Any], self._ask("GET", "bill"))
 
+    def do(self, provider: str, action: str, /, **arguments: Any) -> Any:
+        """What a test or the demo does at a provider beyond its HTTP API; see the provider's actions."""
+        return self._ask("POST", f"do/{provider}/{action}", arguments)["result"]
+
     def state(self) -> State:
         """What is in the air."""
         return cast(State, self._ask("GET", "state"))

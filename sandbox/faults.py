@@ -104,18 +104,19 @@ class LiveRule:
 
 
 class Rules:
-    """The rules in force, in order; the first live one that matches wins."""
+    """The rules in force, in order; the first live one that matches wins. `by_name` are the faults with a name."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_name: Mapping[str, Named]) -> None:
+        self._by_name = by_name
         self.live: list[LiveRule] = []
 
     def replace(self, sources: Iterable[object]) -> None:
         """Only these rules from now on; raises BadRule and then changes nothing."""
-        self.live = [live_rule(source) for source in sources]
+        self.live = [live_rule(source, self._by_name) for source in sources]
 
     def append(self, sources: Iterable[object]) -> None:
         """These rules after those in force."""
-        self.live += [live_rule(source) for source in sources]
+        self.live += [live_rule(source, self._by_name) for source in sources]
 
     def pick(self, method: str, path: str) -> Fault | None:
         """The fault for this request, if any."""
@@ -129,25 +130,25 @@ class Rules:
         return [{**live.source, "seen": live.seen, "fired": live.fired} for live in self.live]
 
 
-def live_rule(source: object) -> LiveRule:
+def live_rule(source: object, by_name: Mapping[str, Named]) -> LiveRule:
     """A rule from JSON, ready to fire; raises BadRule."""
-    rule = rule_from_json(source)
+    rule = rule_from_json(source, by_name)
     assert isinstance(source, Mapping)
     return LiveRule(rule, dict(source), random.Random(rule.seed))
 
 
-def rule_from_json(source: object) -> Rule:
+def rule_from_json(source: object, by_name: Mapping[str, Named]) -> Rule:
     """A rule from JSON; raises BadRule with the field at fault."""
     given = known_fields(source, Rule, "rule")
-    return Rule(**{**given, "fault": fault_from_json(given["fault"])})
+    return Rule(**{**given, "fault": fault_from_json(given["fault"], by_name)})
 
 
-def fault_from_json(source: object) -> Fault:
+def fault_from_json(source: object, by_name: Mapping[str, Named]) -> Fault:
     """A fault from JSON, or by its name; raises BadRule."""
     if isinstance(source, str):
-        if source not in NAMED:
-            raise BadRule(f"no fault is named {source!r}; there are: {', '.join(NAMED)}")
-        return NAMED[source].fault
+        if source not in by_name:
+            raise BadRule(f"no fault is named {source!r}; there are: {', '.join(by_name)}")
+        return by_name[source].fault
     given = known_fields(source, Fault, "fault")
     if given.get("drop") not in (None, "before", "after"):
         raise BadRule('drop is "before" or "after"')
@@ -239,12 +240,20 @@ NAMED: Final[Mapping[str, Named]] = {
 }
 
 
-def named(path: str) -> tuple[Named, str] | None:
+def of_provider(provider: str, by_name: Mapping[str, Fault]) -> dict[str, Named]:
+    """A provider's own errors under their full names; unless one says otherwise, the work is not done."""
+    return {
+        f"{provider}:{name}": Named(fault if fault.work is not None else replace(fault, work=False))
+        for name, fault in by_name.items()
+    }
+
+
+def named(path: str, by_name: Mapping[str, Named]) -> tuple[Named, str] | None:
     """The fault that a path asks for, and the rest of the path; None when it asks for none."""
     prefix, _, rest = path.removeprefix("/fault/").partition("/")
-    if not path.startswith("/fault/") or prefix not in NAMED:
+    if not path.startswith("/fault/") or prefix not in by_name:
         return None
-    return NAMED[prefix], "/" + rest
+    return by_name[prefix], "/" + rest
 
 
 def without_work(fault: Fault) -> Answer:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from sandbox.faults import Fault
 from sandbox.wire import Answer, Request
 
-Handler = Callable[[Request], Answer]
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
+Action = Callable[[Mapping[str, Any]], Any]  # the fields of a JSON object -> a JSON value, or an awaitable one
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """A provider played by the sandbox: its doors, and what it would put on the bill."""
+    """A provider played by the sandbox: its doors, what it would put on the bill, its own errors as named faults,
+    and what may be done there by other means than its HTTP API."""
 
     routes: Sequence[Route]
     bill: Callable[[], Mapping[str, Any]] = field(default=dict)
+    faults: Mapping[str, Fault] = field(default_factory=dict)  # asked for as "<provider>:<name>"
+    actions: Mapping[str, Action] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,20 @@ class Router:
 
 def compiled(template: str) -> re.Pattern[str]:
     """The template as a pattern; a slash at the end does not matter."""
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template)
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template.replace(".", r"\."))
     pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", pattern)
     return re.compile(pattern + "/?")
+
+
+def action(function: Callable[..., Any]) -> Action:
+    """An action from a function whose parameters are the fields of the JSON object; others are a ValueError."""
+    signature = inspect.signature(function)
+
+    def act(given: Mapping[str, Any]) -> Any:
+        try:
+            bound = signature.bind(**given)
+        except TypeError as problem:
+            raise ValueError(f"{function.__name__.strip('_')}{signature}: {problem}") from None
+        return function(*bound.args, **bound.kwargs)
+
+    return act

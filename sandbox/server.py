@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import time
@@ -15,6 +15,7 @@ from sandbox import console, faults, receiver
 from sandbox.delivery import deliver
 from sandbox.faults import Fault, Rules
 from sandbox.ledger import BODY_KEPT, Exchange, Ledger, shown_headers
+from sandbox.redaction import without_secrets
 from sandbox.registry import STAND_INS
 from sandbox.routes import Match, Router
 from sandbox.wire import CONTINUE, Answer, Malformed, RawRequest, Request, RequestReader, encode, json_answer
@@ -48,8 +49,11 @@ class World:
     def reset(self) -> None:
         """Forget records, rules, bills and histories; requests in the air end in the old ledger."""
         self.ledger = Ledger()
-        self.rules = Rules()
         self.stand_ins = {name: make() for name, make in STAND_INS.items()}
+        self.faults = {**faults.NAMED}
+        for name, stand_in in self.stand_ins.items():
+            self.faults |= faults.of_provider(name, stand_in.faults)
+        self.rules = Rules(self.faults)
         self.router = Router(self.stand_ins)
 
     def bill(self) -> Mapping[str, Any]:
@@ -59,7 +63,7 @@ class World:
 
     def enter(self, raw: RawRequest, path: str, query: str, picked: Fault | None, now: float) -> Visit:
         """Write a request down and find out what happens to it."""
-        asked = faults.named(path)
+        asked = faults.named(path, self.faults)
         inner = path if asked is None else asked[1]
         exchange = self._exchange(raw, path, query, now)
         self.ledger.arrived(exchange, keep=self.record_bodies or not inner.startswith(receiver.PREFIX))
@@ -73,12 +77,19 @@ class World:
             self.ledger.busy[match.provider] += 1
         return Visit(raw, exchange, self.ledger, fault, match)
 
-    def answer(self, visit: Visit) -> Answer:
-        """What the stand-in says, as the fault changes it; its work is done now, or the fault prevents it."""
+    def answer(self, visit: Visit) -> Answer | Awaitable[Answer]:
+        """What the stand-in says, as the fault changes it; its work is done now, or the fault prevents it.
+
+        Awaitable where the provider itself has to call somebody first."""
         if visit.fault is PLAIN:
             return self._work(visit)
-        answer = self._work(visit) if visit.fault.does_work else faults.without_work(visit.fault)
-        return faults.disfigure(answer, visit.fault, visit.exchange.at)
+        said = self._work(visit) if visit.fault.does_work else faults.without_work(visit.fault)
+        if isinstance(said, Answer):
+            return faults.disfigure(said, visit.fault, visit.exchange.at)
+        return self._disfigured(said, visit)
+
+    async def _disfigured(self, said: Awaitable[Answer], visit: Visit) -> Answer:
+        return faults.disfigure(await said, visit.fault, visit.exchange.at)
 
     def leave(self, visit: Visit) -> None:
         """The request has its end."""
@@ -86,13 +97,13 @@ class World:
         if isinstance(visit.match, Match):
             visit.ledger.busy[visit.match.provider] -= 1
 
-    def _work(self, visit: Visit) -> Answer:
+    def _work(self, visit: Visit) -> Answer | Awaitable[Answer]:
         match, raw = visit.match, visit.raw
         if isinstance(match, int):
             detail = {404: "Not Found", 405: "Method Not Allowed"}[match]
             return json_answer({"detail": detail}, match)
         in_flight = visit.ledger.busy[match.provider]
-        query, at = visit.exchange.query, visit.exchange.at
+        query, at = raw.target.partition("?")[2], visit.exchange.at
         return match.handler(
             Request(raw.method, match.path, query, raw.headers(), raw.body, at, in_flight, match.params)
         )
@@ -104,11 +115,11 @@ class World:
             at=now,
             method=raw.method,
             path=path,
-            query=query,
+            query=without_secrets(query),
             webhook_id=raw.header(WEBHOOK_ID),
             headers=shown_headers(raw.headers()),
             body_size=len(raw.body),
-            body=raw.body[:BODY_KEPT].decode("utf-8", "replace"),
+            body=without_secrets(raw.body[:BODY_KEPT].decode("utf-8", "replace")),
         )
 
 
@@ -192,9 +203,7 @@ class Connection(asyncio.Protocol):
         world, method = self._world, raw.method
         path, _, query = raw.target.partition("?")
         if path.startswith(console.PREFIX):
-            said = console.answer(world, method, path, query, raw.body)
-            self._finish(encode(said, raw.keep_alive), raw.keep_alive)
-            return None
+            return self._say(console.answer(world, method, path, query, raw.body), raw.keep_alive)
         now = time()
         picked = world.rules.pick(method, path) if world.rules.live else None
         if picked is None and method == "POST" and path.startswith(receiver.PREFIX) and not world.record_bodies:
@@ -202,16 +211,32 @@ class Connection(asyncio.Protocol):
             return world.ledger.quick(path, raw.header(WEBHOOK_ID), now, self._finish(data, raw.keep_alive))
         return self._visit(world.enter(raw, path, query, picked, now))
 
+    def _say(self, said: Answer | Awaitable[Answer], keep_alive: bool) -> None:
+        """The answer of a control door, now or when it is there."""
+        if isinstance(said, Answer):
+            self._finish(encode(said, keep_alive), keep_alive)
+        else:
+            self._begin(self._say_later(said, keep_alive), self._ended)
+
+    async def _say_later(self, said: Awaitable[Answer], keep_alive: bool) -> None:
+        self._finish(encode(await said, keep_alive), keep_alive)
+
     def _visit(self, visit: Visit) -> None:
-        answer = self._world.answer(visit)
-        if visit.fault is PLAIN and len(answer.body) <= AT_ONCE:
-            visit.exchange.status = answer.status
-            visit.exchange.complete = self._finish(encode(answer, visit.raw.keep_alive), visit.raw.keep_alive)
+        said = self._world.answer(visit)
+        if isinstance(said, Answer) and visit.fault is PLAIN and len(said.body) <= AT_ONCE:
+            visit.exchange.status = said.status
+            visit.exchange.complete = self._finish(encode(said, visit.raw.keep_alive), visit.raw.keep_alive)
             return self._world.leave(visit)
-        sending = deliver(self, visit.exchange, answer, visit.fault, visit.raw.keep_alive)
-        self._task = asyncio.get_running_loop().create_task(sending)
-        self._task.add_done_callback(partial(self._delivered, visit))
-        return None
+        return self._begin(self._send(visit, said), partial(self._delivered, visit))
+
+    async def _send(self, visit: Visit, said: Answer | Awaitable[Answer]) -> None:
+        answer = said if isinstance(said, Answer) else await said
+        await deliver(self, visit.exchange, answer, visit.fault, visit.raw.keep_alive)
+
+    def _begin(self, work: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]) -> None:
+        """An answer that takes its time; the client's next request waits for its end."""
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(ended)
 
     def _finish(self, data: bytes, keep_alive: bool) -> bool:
         """Send a whole answer; whether all of it has left this process."""
@@ -225,10 +250,17 @@ class Connection(asyncio.Protocol):
         """An answer that took its time has its end; go on with what the client sent meanwhile."""
         visit.exchange.client_left = task.cancelled()
         self._world.leave(visit)
+        self._ended(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Go on with what the client sent meanwhile; after a bug of ours the client gets no answer."""
         self._task = None
-        if not task.cancelled():
-            task.result()
-            self._serve()
+        if task.cancelled():
+            return
+        if task.exception() is not None:
+            self._transport.abort()
+        task.result()
+        self._serve()
 
 
 def build() -> World:

@@ -19,6 +19,7 @@ HEAD_LIMIT: Final = 64 * 1024
 BODY_LIMIT: Final = 64 * 1024 * 1024
 CHUNK: Final = 16 * 1024  # bytes per piece of a chunked answer
 JSON_TYPE: Final = "application/json"
+HTML_TYPE: Final = "text/html; charset=utf-8"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -74,6 +75,11 @@ class Request:
         """The query string; of a repeated name the last value."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The body as a URL-encoded form; of a repeated name the last value."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
     def json(self) -> Any:
         """The body as JSON; raises ValueError when it is none."""
         return json.loads(self.body)
@@ -93,6 +99,16 @@ def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | N
     """A value as a JSON answer."""
     body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     return Answer(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
+
+
+def html_answer(page: str, status: int = 200) -> Answer:
+    """A page for a browser; it is not kept."""
+    return Answer(status, page.encode(), {"Content-Type": HTML_TYPE, "Cache-Control": "no-store"})
+
+
+def redirect(url: str) -> Answer:
+    """Send a browser elsewhere."""
+    return Answer(302, headers={"Location": url, "Cache-Control": "no-store"})
 
 
 def encode_head(answer: Answer, keep_alive: bool, length: int | None) -> bytes:
