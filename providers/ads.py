@@ -31,8 +31,13 @@ _HASHED = re.compile(r"[0-9a-f]{64}")
 
 
 def marked(name: str, key: str, longest: int) -> str:
-    """The name that a campaign gets there: with our key, by which it is found again after a lost answer."""
+    """The name that a campaign gets there: with our key, by which it is found again after a lost answer.
+
+    InvalidPayload for a key that a name cannot carry.
+    """
     mark = f" [{key}]"
+    if key_in(mark) != key:
+        raise InvalidPayload(f"Campaign {key} has a bracket in its id: its name cannot carry it.", code="invalid_id")
     return name[: longest - len(mark)].rstrip() + mark
 
 
@@ -137,13 +142,22 @@ def window_due(call: Call, stream: str) -> Window:
 
 
 def cursor_through(call: Call, stream: str, window: Window, done: date, *, finished: bool) -> Cursor:
-    """The cursor when all days of a walk's window until `done` are stored. It never goes back."""
-    before = call.known.cursor(stream)
-    through = max(filter(None, (before.get("through"), done.isoformat())))
-    late_at = before.get("late_at")
+    """The cursor when all days of a walk's window until `done` are stored.
+
+    It never goes back, and it passes no day that is still to be read: a walk that begins after one moves nothing.
+    """
+    value = dict(call.known.cursor(stream))
+    if _joins(call, window, value.get("through")):
+        value["through"] = max(filter(None, (value.get("through"), done.isoformat())))
     if finished and window.days >= LATE_DAYS:
-        late_at = window.until.isoformat()
-    return Cursor(stream, {"through": through, **({"late_at": late_at} if late_at else {})}, finished)
+        value["late_at"] = window.until.isoformat()
+    return Cursor(stream, value, finished)
+
+
+def _joins(call: Call, window: Window, through: str | None) -> bool:
+    """Whether a walk's window leaves out no day between what was read before, or is to be read first, and itself."""
+    first = today(call) - timedelta(days=FIRST_DAYS - 1)
+    return window.since <= max(first, _day(through) + timedelta(days=1) if through else first)
 
 
 def _day(text: str) -> date:
@@ -198,12 +212,17 @@ def whole(value: Any) -> int | None:
     return None if number is None else int(number)
 
 
-def unix_s(moment: Any, default: datetime) -> int:
-    """The Unix seconds of an event's own time field, or of the event."""
-    if not moment:
-        return int(default.timestamp())
-    at = datetime.fromisoformat(str(moment))
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+def moment(text: Any, default: datetime) -> datetime:
+    """An event's own time field, or the given time; UTC where it names no zone."""
+    if not text:
+        return default
+    at = datetime.fromisoformat(str(text))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def unix_s(text: Any, default: datetime) -> int:
+    """The same in Unix seconds."""
+    return int(moment(text, default).timestamp())
 
 
 def hashed(value: Any, normalize: Callable[[str], str | None]) -> str | None:

@@ -20,6 +20,11 @@ from providers.http import Answer, Refusals, Request, Transport, form_request, j
 
 DAY_S = 86_400.0
 
+# Codes of the Refused that an exchange raises, each of which is told in words of its own.
+WRONG_CLIENT = "invalid_client"  # our app's id or secret
+CODE_USED = "code_used"  # or expired
+PERMISSION_MISSING = "missing_permission"  # the message is what is shown
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -121,13 +126,20 @@ def challenge(verifier: str) -> str:
 
 
 def exchange(facts: OAuth2, client: Client, code: Code) -> Grant:
-    """The grant for a code."""
+    """The grant for a code. Raises Refused with one of the codes above where that is why; see `worker.oauth`."""
     if facts.exchange is not None:
         return facts.exchange(client, code)
     fields = {"grant_type": "authorization_code", "code": code.value, "redirect_uri": code.redirect_uri}
     if code.verifier is not None:
         fields["code_verifier"] = code.verifier
-    return _granted(_token_answer(facts, client, fields))
+    grant = _granted(_token_answer(facts, client, fields))
+    missing = [scope for scope in facts.scopes if grant.scopes and scope not in grant.scopes]
+    if missing:
+        raise Refused(
+            f"The login did not give {', '.join(missing)}: begin again, and leave all permissions on.",
+            code=PERMISSION_MISSING,
+        )
+    return grant
 
 
 def refresh(facts: OAuth2, client: Client, grant: Grant) -> Grant:
@@ -206,18 +218,29 @@ def _read_error(answer: Answer) -> tuple[str, str]:
     return code if isinstance(code, str) else "", said if isinstance(said, str) else ""
 
 
+def _is_refusal(answer: Answer) -> bool:
+    body = answer.json_or_none()
+    return isinstance(body, dict) and isinstance(body.get("error"), str) and "access_token" not in body
+
+
 def _dead(said: str) -> CredentialsRejected:
     return CredentialsRejected(said, code="invalid_grant")
+
+
+def _other_client(said: str) -> Refused:
+    return Refused(said, code=WRONG_CLIENT)
 
 
 TOKEN_REFUSALS = Refusals(
     codes={
         "invalid_grant": _dead,
-        "invalid_client": lambda said: Refused(said, code="invalid_client"),
-        "unauthorized_client": lambda said: Refused(said, code="invalid_client"),
+        "invalid_client": _other_client,
+        "unauthorized_client": _other_client,
         "temporarily_unavailable": Unavailable,
         "server_error": lambda said: OutcomeUnknown(said, code="provider_fault"),
     },
-    statuses=dict.fromkeys((500, 502, 503, 504), OutcomeUnknown),
+    # A 401 without a word that is known may be anybody's on the way: no grant is buried for it.
+    statuses={401: _other_client, **dict.fromkeys((500, 502, 503, 504), OutcomeUnknown)},
     read=_read_error,
+    in_success=_is_refusal,  # some answer 200 all the same
 )

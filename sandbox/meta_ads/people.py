@@ -8,7 +8,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 MADE_DAYS_AGO: Final = 120  # when the first campaigns were made
-WHOLE_UNITS: Final = frozenset({"JPY", "KRW", "CLP", "VND"})  # currencies without a smaller unit
+WHOLE_UNITS: Final = frozenset(  # currencies without a smaller unit
+    {"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from sandbox.wire import Answer, Request
 FIRST_TASK_ID: Final = 7_423_000_000_000_000_000
 POLLS: Final = 2  # looks at a task before it is ready: QUEUING, then PROCESSING
 QUEUING, PROCESSING, SUCCESS, FAILED, CANCELED = "QUEUING", "PROCESSING", "SUCCESS", "FAILED", "CANCELED"
+TASK_SPAN_MAX_DAYS: Final = {True: 365, False: 365}  # unconfirmed
 DOWNLOAD_PATH: Final = "/portal/report/"
 
 CREATE: Final[Parameters] = {
@@ -82,7 +83,7 @@ class ReportTasks:
 
     def create(self, call: Call) -> dict[str, str]:
         """A new task."""
-        asked = question(call.args, call.now)
+        asked = question(call.args, call.now, TASK_SPAN_MAX_DAYS)
         task_id = str(FIRST_TASK_ID + len(self._tasks) + 1)
         self._tasks[task_id] = Task(
             advertiser_id=asked.advertiser_ids[0],

@@ -134,14 +134,14 @@ class Reports:
         return measured(asked.metrics, total, Subject(ADVERTISERS[asked.advertiser_ids[0]]))
 
 
-def question(args: Args, now: float) -> Question:
+def question(args: Args, now: float, span_max_days: Mapping[bool, int] = SPAN_MAX_DAYS) -> Question:
     """What is asked; raises Invalid."""
     advertiser_ids = tuple(args.get("advertiser_ids") or filter(None, [args.get("advertiser_id")]))
     if not 1 <= len(advertiser_ids) <= ADVERTISERS_MAX:
         raise Invalid(f"advertiser_id: one is needed, or advertiser_ids with at most {ADVERTISERS_MAX}.")
     dimensions = tuple(args["dimensions"])
     check_dimensions(dimensions, args.get("data_level"))
-    since, until = span(args, BY_DAY in dimensions)
+    since, until = span(args, BY_DAY in dimensions, span_max_days[BY_DAY in dimensions])
     metrics = args.get("metrics") or list(DEFAULT)
     check_metrics(metrics, dimensions)
     check_order(args.get("order_field"), dimensions, metrics)
@@ -180,7 +180,7 @@ def check_order(field: str | None, dimensions: tuple[str, ...], metrics: list[st
         raise Invalid("order_field: must be one of the dimensions or metrics.")
 
 
-def span(args: Args, by_day: bool) -> tuple[date | None, date | None]:
+def span(args: Args, by_day: bool, max_days: int) -> tuple[date | None, date | None]:
     """First and last day; none for a whole life. Raises Invalid for one that is too long."""
     if args.get("query_lifetime"):
         if by_day:
@@ -191,8 +191,8 @@ def span(args: Args, by_day: bool) -> tuple[date | None, date | None]:
     since, until = date.fromisoformat(args["start_date"]), date.fromisoformat(args["end_date"])
     if until < since:
         raise Invalid("end_date: must not be before start_date.")
-    if until - since >= timedelta(SPAN_MAX_DAYS[by_day]):
-        raise Invalid(f"end_date: the time span must not be more than {SPAN_MAX_DAYS[by_day]} days.")
+    if until - since >= timedelta(max_days):
+        raise Invalid(f"end_date: the time span must not be more than {max_days} days.")
     return since, until
 
 

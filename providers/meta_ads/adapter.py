@@ -1,0 +1,54 @@
+"""Meta Ads: the Marketing API and the Conversions API, v25.0.
+
+https://developers.facebook.com/docs/marketing-apis
+Campaigns follow the product's events, conversions go to a pixel, and what the ads did is read back every hour.
+"""
+
+from __future__ import annotations
+
+from providers.ads import walk
+from providers.contract import Action, Field, Provider, Repeat, Stream
+from providers.meta_ads.api import BASE_URL, VERSION
+from providers.meta_ads.campaigns import create, find, listing, turn, update
+from providers.meta_ads.conversions import send_many, send_one
+from providers.meta_ads.errors import REFUSALS
+from providers.meta_ads.inbound import INBOUND
+from providers.meta_ads.insights import read_days
+from providers.meta_ads.oauth import OAUTH
+
+HOUR_S = 3600.0
+
+PROVIDER = Provider(
+    name="meta_ads",
+    title="Meta Ads",
+    base_url=BASE_URL,
+    docs_url="https://developers.facebook.com/docs/marketing-apis",
+    api_version=VERSION,
+    auth="oauth2",
+    actions={
+        "campaign.created": Action(create, Repeat.LOOKUP, find),
+        "campaign.updated": Action(update),
+        "campaign.paused": Action(turn),
+        "campaign.resumed": Action(turn),
+        "campaign.completed": Action(turn),
+        "campaign.archived": Action(turn),
+        "attribution.event": Action(send_one, needs="pixel_id"),
+        "attribution.batch": Action(send_many, needs="pixel_id"),
+        "sync.due": Action(walk({"campaigns": listing, "insights": read_days})),
+    },
+    fields=(
+        Field("pixel_id", "Pixel", required=False, help="The pixel (dataset) that conversions go to; none = none go."),
+        Field(
+            "purchase_action",
+            "Purchases",
+            required=False,
+            help="The action type that counts as a conversion, such as purchase; else the first of omni_purchase,"
+            " purchase and offsite_conversion.fb_pixel_purchase that is there.",
+        ),
+    ),
+    refusals=REFUSALS,
+    oauth=OAUTH,
+    inbound=INBOUND,
+    streams=(Stream("campaigns", HOUR_S), Stream("insights", HOUR_S)),
+    deadline_s=60.0,  # a page of insights over a week may take half of it
+)
