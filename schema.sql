@@ -108,6 +108,8 @@ comment on column integration_tokens.refresh_state is
 comment on column integration_tokens.version is 'One more with each new token: who was rejected with an older one asks again.';
 create index if not exists integration_tokens_refresh on integration_tokens (next_refresh_at)
     where refresh_state in ('idle', 'answer_lost') and next_refresh_at is not null;
+create index if not exists integration_tokens_leased on integration_tokens (refresh_lease_until)
+    where refresh_state = 'refreshing';
 
 create table if not exists oauth_states (
     state_hash    bytea primary key,
@@ -126,6 +128,7 @@ create table if not exists oauth_states (
 alter table oauth_states add column if not exists redirect_uri text not null default '';
 alter table oauth_states add column if not exists name text not null default 'default';
 alter table oauth_states add column if not exists fields jsonb not null default '{}';
+create index if not exists oauth_states_expiry on oauth_states (expires_at);
 comment on column oauth_states.redirect_uri is 'What the provider was told: the exchange must repeat it to the letter.';
 comment on column oauth_states.redirect_to is 'The page of ours that is shown in the end.';
 comment on column oauth_states.fields is 'What was given for the integration beside the login; no secret.';
@@ -382,7 +385,9 @@ create table if not exists sync_cursors (
 alter table sync_cursors add column if not exists event_id uuid;
 comment on column sync_cursors.cursor is 'Moves only in the commit that stores the rows it has passed.';
 comment on column sync_cursors.event_id is 'The last sync.due: while it is not settled no other is published.';
+comment on column sync_cursors.next_sync_at is 'Null: nobody has planned it, or its account may not be called.';
 create index if not exists sync_cursors_due on sync_cursors (next_sync_at) where next_sync_at is not null;
+create index if not exists integrations_synced on integrations (provider, id) where state = 'active';
 
 -- ------------------------------------------------------------------------------------------- what the platforms hold
 
@@ -416,6 +421,7 @@ create table if not exists campaign_links (
 );
 alter table campaign_links add column if not exists applied_at timestamptz;
 comment on column campaign_links.campaign_id is 'Null: made at the platform, not by the product.';
+comment on column campaign_links.seen_at is 'When an outcome last named it. A whole listing begun later shows it, or it is gone.';
 comment on column campaign_links.applied_at is 'When the last event happened that was applied there: earlier ones come too late.';
 create index if not exists campaign_links_campaign on campaign_links (campaign_id);
 
@@ -432,7 +438,8 @@ create table if not exists ad_metrics (
     details        jsonb not null default '{}',
     fetched_at     timestamptz not null default now(),
     primary key (integration_id, level, external_id, day)
-);
+) with (fillfactor = 80);
+comment on column ad_metrics.fetched_at is 'When the platform last said so: a day is read again while it may change.';
 
 create table if not exists media_assets (
     id          uuid primary key,

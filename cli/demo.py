@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+import db.audit
 import db.listen
 from cli import demo_ledger, demo_report, demo_world, session
-from cli.demo_progress import Progress, tries
+from cli.demo_ads import Ads
+from cli.demo_progress import LOOK_EVERY_S, Progress, tries
 from cli.demo_traffic import Published, publish_all
 from cli.demo_world import World
 from cli.show import console, say
@@ -106,12 +108,18 @@ def _show(stack: Stack, events: int) -> bool:
     for broken in world.broken.values():
         say(f"  [dim]{broken.event_type:<20}[/] of {broken.tenant:<7} {broken.fault}")
     say()
-    published, ledger = _run(control, world, events)
-    checks = demo_ledger.judge(ledger, published)
+    published = _run(world, events)
+    ads = Ads(control, stack.sandbox_url, say=lambda scene: say(f"  [dim]·[/] {scene}"))
+    say("\n[bold]The ad platforms[/]   [dim]a third tenant, its two accounts, and what may happen to them[/]")
+    ads.play()
+    _rest()
+    ledger = _both_sides(control)
+    checks = [*demo_ledger.judge(ledger, published), *ads.checks]
     balanced = all(check.ok for check in checks)
     with session.transaction() as connection:
         say("\n[bold]What was done[/]   [dim]latency from accepted to settled[/]")
         demo_report.numbers(console, connection)
+        demo_report.accounts(console, ads.accounts)
         say("\n[bold]The ledger of the mesh against what the receivers saw[/]")
         demo_report.checks(console, checks)
         say("  [bold green]It balances.[/]" if balanced else "  [bold red]It does not balance.[/]")
@@ -121,8 +129,8 @@ def _show(stack: Stack, events: int) -> bool:
     return balanced
 
 
-def _run(control: Control, world: World, events: int) -> tuple[Published, demo_ledger.Ledger]:
-    """Publish everything, watch it until only waiting is left, and read both sides."""
+def _run(world: World, events: int) -> Published:
+    """Publish everything, and watch it until only waiting is left."""
     published = Published()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         progress = Progress(console, live)
@@ -139,7 +147,17 @@ def _run(control: Control, world: World, events: int) -> tuple[Published, demo_l
         progress.until(lambda now: _quiet(now) and tries(patient) >= 2, SECOND_TRIES_S - (time.monotonic() - began))
         progress.note = doors_note
         progress.until(_quiet, REST_S)
-        return published, _both_sides(control)
+        return published
+
+
+def _rest() -> None:
+    """Wait for a moment in which both sides can be read."""
+    deadline = time.monotonic() + REST_S
+    while time.monotonic() < deadline:
+        with session.transaction() as connection:
+            if _quiet(db.audit.pulse(connection)):
+                return
+        time.sleep(LOOK_EVERY_S)
 
 
 def _arrived(now: Pulse, published: Published) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 import db.attempts
 import db.events
+from cli.demo_ads import Account
 from cli.demo_ledger import Check, Ledger, local_path
 from cli.show import event_tree, latency
 from providers import PROVIDERS
@@ -37,6 +38,19 @@ def numbers(console: Console, connection: Connection) -> None:
 
 def _counts(values: Any) -> list[str]:
     return [str(values[name]) for name in COLUMNS]
+
+
+def accounts(console: Console, connected: Sequence[Account]) -> None:
+    """What happened to each account at the ad platforms: a column each."""
+    table = Table(box=None, header_style="dim", padding=(0, 3, 0, 0), pad_edge=False)
+    table.add_column("ad platforms", style="dim")
+    for account in connected:
+        table.add_column(account.platform.title)
+    rows = dict.fromkeys(row for account in connected for row in account.story)
+    for row in rows:
+        table.add_row(row, *(account.story.get(row, "") for account in connected))
+    console.print()
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def checks(console: Console, found: Sequence[Check]) -> None:

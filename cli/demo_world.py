@@ -16,6 +16,7 @@ import db.engine
 import db.tenants
 from cli import session
 from cli.database import apply_schema
+from cli.embedded import free_port
 from sandbox.control import Control
 from settings import Settings
 from worker import accounts
@@ -72,6 +73,7 @@ def environment(home: Path) -> dict[str, str]:
         "MESH_HOME": str(home),
         "MESH_CALL_DEADLINE_S": str(CALL_DEADLINE_S),
         "MESH_TASK_EVENTS": "true",
+        "MESH_PUBLIC_URL": f"http://127.0.0.1:{free_port(8000)}",  # where the logins of the demo come back
     }
 
 
@@ -105,16 +107,17 @@ def create(connection: Connection, sandbox_url: str) -> World:
             name="default",
         )
     healthy = [
-        _hook(connection, tenant, event_type, f"{sandbox_url}/zapier/hooks/standard/{tenant}/{event_type}")
+        hook(connection, tenant, event_type, f"{sandbox_url}/zapier/hooks/standard/{tenant}/{event_type}")
         for tenant in TENANTS
         for event_type in event_types()
         if event_type not in NOT_SUBSCRIBED
     ]
-    broken = {_hook(connection, each.tenant, each.event_type, sandbox_url + each.path): each for each in BROKEN}
+    broken = {hook(connection, each.tenant, each.event_type, sandbox_url + each.path): each for each in BROKEN}
     return World(len(healthy) + len(broken), broken)
 
 
-def _hook(connection: Connection, tenant: str, event_type: str, url: str) -> UUID:
+def hook(connection: Connection, tenant: str, event_type: str, url: str) -> UUID:
+    """A webhook of a tenant."""
     made = session.subscriptions().register(connection, tenant_id=tenant, event_type=event_type, url=url)
     return made.webhook_id
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 import db.integrations
-from cli import session
+from cli import local_door, session
 from cli.errors import Problem
-from cli.show import known_tenant, many, say, state, table
+from cli.show import ago, known_tenant, many, safe, say, state, table
+from cli.syncs import sync
 from providers import PROVIDERS
 from providers.contract import Field
+from providers.oauth2 import Reached
 from settings import current
 from worker import accounts
+from worker.oauth import Connected, Revocation
+
+# What is said of the provider after disconnecting.
+TOLD: Mapping[Revocation, str] = {
+    Revocation.DONE: "The provider was told, and has ended the permission.",
+    Revocation.SHARED: "The provider was not told: another integration lives by the same login.",
+    Revocation.FAILED: "The provider could not be told: the token is forgotten here; take the permission back there.",
+}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts of tenants at the providers.")
 
@@ -28,6 +39,8 @@ def providers() -> None:
     for each in PROVIDERS.values():
         say(f"[bold]{each.name}[/]  {each.title}, API {each.api_version}, {each.docs_url}")
         say(f"  [dim]fields[/]   {', '.join(map(_field, each.fields)) or 'none'}")
+        if each.oauth is not None:
+            say("  [dim]connects[/] by a login in a browser")
         say(f"  [dim]acts on[/]  {', '.join('any event' if name == '*' else name for name in each.actions)}")
     say("\n[dim]* secret, kept encrypted   ? may be left out[/]")
 
@@ -46,13 +59,21 @@ def connect(
         typer.Option(metavar="NAME=VALUE", help="NAME=@file reads a file. Secrets left out are asked for."),
     ] = None,
     name: Annotated[str, typer.Option(help="To tell several accounts apart.")] = "default",
+    account: Annotated[
+        str | None, typer.Option(help="After a login that reaches several accounts: the one to use.")
+    ] = None,
 ) -> None:
-    """Connect a tenant's account. A secret is best given by file or when asked: a command line is seen by others."""
+    """Connect a tenant's account: by its fields, or by a login at the provider where that has one.
+
+    A secret is best given by file or when asked: a command line is seen by others.
+    """
     facts = PROVIDERS.get(provider)
     given = dict(_given(each) for each in field or ())
     installed = current().provider_credentials(provider) if facts else {}
     if facts is not None and sys.stdin.isatty():
         given |= _asked([each for each in facts.fields if each.name not in given and each.name not in installed])
+    if facts is not None and facts.oauth is not None:
+        return _log_in(tenant, provider, name, given, account)
     with session.transaction() as connection:
         integration_id = accounts.connect(
             connection,
@@ -63,7 +84,77 @@ def connect(
             name=name,
             installed=installed,
         )
-    say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
+    return say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
+
+
+def _log_in(tenant: str, provider: str, name: str, fields: Mapping[str, str], account: str | None) -> None:
+    """Connect, or connect again, through a browser; then settle which account it is."""
+    with local_door.logins() as logins:
+        connected = local_door.connect_in_browser(logins, local_door.Login(tenant, provider, name, fields))
+        say(f"Integration {connected.integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
+        wanted = account or (_picked(connected.accounts) if connected.waits_for_choice else None)
+        if wanted is not None and (connected.chosen is None or connected.chosen.id != wanted):
+            connected = logins.choose(connected.integration_id, wanted)
+    if connected.waits_for_choice:
+        _list(connected.accounts)
+        say(f"It waits for its account: `mesh integrations choose {connected.integration_id} ACCOUNT`.")
+    else:
+        _say_account(connected)
+
+
+def _say_account(connected: Connected) -> None:
+    if connected.chosen is not None:
+        say(f"It uses account {safe(connected.chosen.id)}, {safe(connected.chosen.name)}.")
+    say(f"{_due(connected.resumed)} now.")
+
+
+def _picked(accounts: Sequence[Reached]) -> str | None:
+    """The account that the person at the terminal picks; None where there is none."""
+    if not sys.stdin.isatty():
+        return None
+    usable = [each for each in accounts if not each.unusable]
+    for number, each in enumerate(usable, 1):
+        say(f"  {number}  {safe(each.id)}  {safe(each.name)}")
+    number = int(typer.prompt("Which account", type=int, default=1))
+    if not 1 <= number <= len(usable):
+        raise Problem(f"There is no number {number}: it waits for `mesh integrations choose`.")
+    return usable[number - 1].id
+
+
+def _list(accounts: Sequence[Reached], chosen: str | None = None) -> None:
+    table(
+        ("account", "name", "currency", "time zone", "state"),
+        (
+            (
+                each.id,
+                each.name,
+                each.config.get("currency"),
+                each.config.get("timezone"),
+                each.unusable or ("chosen" if each.id == chosen else "usable"),
+            )
+            for each in accounts
+        ),
+        empty="The login reaches no account.",
+    )
+
+
+@app.command("accounts")
+def every_account(id: UUID) -> None:
+    """The accounts that an integration's login reaches, as the provider has them now."""
+    with local_door.logins() as logins:
+        reached = logins.accounts(id)
+    with session.transaction() as connection:
+        row = db.integrations.get(connection, id)
+    _list(reached, row.external_account_id if row is not None else None)
+
+
+@app.command()
+def choose(id: UUID, account: Annotated[str, typer.Argument(help="One of `mesh integrations accounts ID`.")]) -> None:
+    """Use one of the accounts that an integration's login reaches; what waited is due now."""
+    with local_door.logins() as logins:
+        connected = logins.choose(id, account)
+    say(f"Integration {id} is active.")
+    _say_account(connected)
 
 
 def _given(text: str) -> tuple[str, str]:
@@ -93,18 +184,21 @@ def reconnect(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What changes; NAME=@file reads a file. Secrets are asked for."),
     ] = None,
+    account: Annotated[str | None, typer.Option(help="After a login: another account than the one before.")] = None,
 ) -> None:
-    """Change an integration's fields and make it work again: what waited is due now."""
+    """Change an integration's fields, or log in again where it came by a login; what waited is due now."""
     with session.transaction() as connection:
         row = db.integrations.get(connection, id)
     facts = PROVIDERS[row.provider] if row is not None else None
     given = dict(_given(each) for each in field or ())
+    if row is not None and facts is not None and facts.oauth is not None:
+        return _log_in(row.tenant_id, row.provider, row.name, given, account)
     installed = current().provider_credentials(facts.name) if facts else {}
     if facts is not None and sys.stdin.isatty():
         given |= _asked_again([each for each in facts.fields if each.sensitive and each.name not in given])
     with session.transaction() as connection:
         count = accounts.reconnect(connection, session.keys(), id, given, installed=installed)
-    say(f"Integration {id} is active; {_due(count)} now.")
+    return say(f"Integration {id} is active; {_due(count)} now.")
 
 
 def _asked_again(secrets: Sequence[Field]) -> dict[str, str]:
@@ -119,9 +213,11 @@ def _asked_again(secrets: Sequence[Field]) -> dict[str, str]:
 @app.command()
 def disconnect(id: UUID) -> None:
     """End an integration: what waits for it is cancelled, and it gets nothing more."""
-    with session.transaction() as connection:
-        accounts.disconnect(connection, id)
+    with local_door.logins() as logins:
+        told = logins.disconnect(id)
     say(f"Integration {id} is disconnected: `mesh integrations reconnect {id}` connects it again.")
+    if told in TOLD:
+        say(TOLD[told])
 
 
 @app.command("list")
@@ -131,13 +227,34 @@ def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only."
         known_tenant(connection, tenant)
         rows = db.integrations.every(connection, tenant)
     table(
-        ("id", "state", "tenant", "provider", "name", "why"),
+        ("id", "state", "tenant", "provider", "name", "token", "why"),
         (
-            (row.id, state(row.state), row.tenant_id, row.provider, row.name, row.state_reason or row.hold_reason)
+            (
+                row.id,
+                state(row.state),
+                row.tenant_id,
+                row.provider,
+                row.name,
+                _until(row),
+                row.state_reason or row.hold_reason,
+            )
             for row in rows
         ),
         empty="No integrations yet: connect one with `mesh integrations connect`.",
     )
+
+
+def _until(row: Any) -> str:
+    """Until when an account's token is good."""
+    if row.token_version is None:
+        return ""
+    if row.grant_state == "dead":
+        return "ended"
+    if row.token_expires_at is None:
+        return "does not expire"
+    renewed = ", renewed before" if row.token_next_refresh_at else ""
+    expired = row.token_expires_at <= datetime.now(UTC)
+    return f"expired {ago(row.token_expires_at)}" if expired else f"ends {ago(row.token_expires_at)}{renewed}"
 
 
 @app.command()
@@ -158,3 +275,6 @@ def resume(id: UUID) -> None:
 
 def _due(count: int) -> str:
     return many(count, "waiting delivery is due", "waiting deliveries are due")
+
+
+app.command()(sync)

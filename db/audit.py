@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -93,3 +96,61 @@ def rejected(connection: Connection) -> Rows:
 def files(connection: Connection) -> Rows:
     """Every media file's place and size."""
     return run(connection, "select id, tenant_id, delivery_id, uri, size_bytes from media_assets order by id")
+
+
+def event_ids(connection: Connection, tenant_id: str, keys: Collection[str]) -> list[UUID]:
+    """The events of a tenant with these idempotency keys."""
+    rows = run(
+        connection,
+        "select id from events where tenant_id = %(tenant)s and idempotency_key = any(%(keys)s)",
+        tenant=tenant_id,
+        keys=list(keys),
+    )
+    return [row[0] for row in rows]
+
+
+def all_succeeded(connection: Connection, events: Collection[UUID]) -> bool:
+    """Whether these events have deliveries, and all of them have succeeded."""
+    row = run(
+        connection,
+        "select count(distinct event_id) = cardinality(%(ids)s::uuid[]) and bool_and(state = 'succeeded')"
+        " from deliveries where event_id = any(%(ids)s::uuid[])",
+        ids=[str(event_id) for event_id in events],
+    )[0]
+    return bool(row[0])
+
+
+def waiting(connection: Connection, integration_id: UUID, event_type: str) -> int:
+    """How many deliveries of a type are parked until an account works again."""
+    rows = run(
+        connection,
+        "select count(*) from deliveries where integration_id = %(id)s and event_type = %(type)s"
+        " and due_at = 'infinity'",
+        id=integration_id,
+        type=event_type,
+    )
+    return int(rows[0][0])
+
+
+def attempts_with(connection: Connection, integration_id: UUID, error_code: str) -> int:
+    """How many attempts at an account ended in an error."""
+    rows = run(
+        connection,
+        "select count(*) from integration_sync_logs where integration_id = %(id)s and error_code = %(code)s",
+        id=integration_id,
+        code=error_code,
+    )
+    return int(rows[0][0])
+
+
+def metrics(connection: Connection, integration_id: UUID, since: date, until: date) -> Any:
+    """The campaign days of an account summed up, both ends included."""
+    return run(
+        connection,
+        "select count(*) as rows, sum(impressions)::bigint as impressions, sum(clicks)::bigint as clicks,"
+        " sum(spend) as spend, coalesce(sum(conversions), 0) as conversions from ad_metrics"
+        " where integration_id = %(id)s and level = 'campaign' and day between %(since)s and %(until)s",
+        id=integration_id,
+        since=since,
+        until=until,
+    )[0]

@@ -342,13 +342,13 @@ update deliveries d set
     external_id = coalesce(n.external_id, d.external_id),
     error_code = n.error_code, error_message = n.error_message
 from n where d.id = n.id and d.attempt_id = n.attempt_id
-returning d.id
+returning n.attempt_id
 """
 _SETTLE = Prepared("settle_deliveries", _SETTLE_SQL)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement]) -> set[UUID]:
-    """Close attempt rows and move their deliveries. The ids that moved: the others had a newer holder."""
+    """Close attempt rows and move their deliveries. The attempts that held theirs: the others had a newer holder."""
     started = [s.started_at for s in settlements]
     rows = [(str(s.id), str(s.attempt_id), *(getattr(s, name) for name in _SETTLED[2:])) for s in settlements]
     moved = _SETTLE(connection, oldest=min(started), newest=max(started), **columns(rows, _SETTLED))

@@ -71,6 +71,20 @@ def set_fields(
     )
 
 
+def set_account(
+    connection: Connection, integration_id: UUID, external_account_id: str | None, config: Mapping[str, Any]
+) -> None:
+    """Which account there it is, with the fields that belong to it."""
+    run(
+        connection,
+        "update integrations set external_account_id = %(account)s, config = %(config)s::jsonb, updated_at = now(),"
+        " version = version + 1 where id = %(id)s",
+        id=integration_id,
+        account=external_account_id,
+        config=json.dumps(dict(config)),
+    )
+
+
 def stopped(connection: Connection) -> int:
     """How many accounts wait for a person to mend them."""
     return int(run(connection, "select count(*) from integrations where state in ('needs_reconnect', 'blocked')")[0][0])
@@ -80,15 +94,23 @@ def every(connection: Connection, tenant_id: str | None = None) -> Rows:
     """All accounts, of one tenant or of all, oldest first; no secret among the columns."""
     return run(
         connection,
-        "select id, tenant_id, provider, name, state, state_reason, config, consecutive_failures, held_until,"
-        " hold_reason, created_at from integrations"
-        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) order by created_at, id",
+        "select i.id, i.tenant_id, i.provider, i.name, i.state, i.state_reason, i.external_account_id, i.config,"
+        " i.consecutive_failures, i.held_until, i.hold_reason, i.created_at, t.version as token_version,"
+        " t.expires_at as token_expires_at, t.next_refresh_at as token_next_refresh_at,"
+        " t.refresh_state as grant_state"
+        " from integrations i left join integration_tokens t on t.integration_id = i.id"
+        " where (%(tenant)s::text is null or i.tenant_id = %(tenant)s) order by i.created_at, i.id",
         tenant=tenant_id,
     )
 
 
-def set_state(connection: Connection, integration_id: UUID, state: str, reason: str) -> bool:
-    """Pause, resume or mark an account. False when there is none. Resuming forgets failures and holds."""
+def set_state(
+    connection: Connection, integration_id: UUID, state: str, reason: str, *, token_version: int | None = None
+) -> bool:
+    """Pause, resume or mark an account. False when there is none. Resuming forgets failures and holds.
+
+    `token_version`: only while its token is still this one (0 = it has none); whoever gives it has locked the row.
+    """
     return bool(
         run(
             connection,
@@ -98,9 +120,11 @@ def set_state(connection: Connection, integration_id: UUID, state: str, reason: 
             " failing_since = case when %(state)s = 'active' then null else failing_since end,"
             " held_until = case when %(state)s = 'active' then null else held_until end,"
             " hold_reason = case when %(state)s = 'active' then null else hold_reason end"
-            " where id = %(id)s returning id",
+            " where id = %(id)s and (%(token_version)s::int is null or %(token_version)s = coalesce("
+            "(select version from integration_tokens where integration_id = %(id)s), 0)) returning id",
             id=integration_id,
             state=state,
             reason=reason,
+            token_version=token_version,
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -42,10 +43,12 @@ def connect(
     """
     facts = PROVIDERS.get(provider)
     if facts is None:
-        raise AccountError(f"There is no provider {provider!r}: there are {', '.join(sorted(PROVIDERS))}.")
+        raise AccountError(unknown_provider(provider))
+    if facts.oauth is not None:
+        raise AccountError(f"{facts.title} is connected by a login there, not by fields alone.")
     if tenant_id not in db.tenants.states(connection, [tenant_id]):
         raise AccountError(unknown_tenant(tenant_id))
-    config, secrets = _settled(facts, fields, installed)
+    config, secrets = settled(facts, fields, installed)
     integration_id = ids.new()
     made = db.integrations.create(
         connection,
@@ -76,21 +79,26 @@ def reconnect(
     """Change the given fields, keep the others, and call again. How many waiting deliveries are due now."""
     row = db.integrations.get(connection, integration_id, lock=True)
     if row is None:
-        raise AccountError(_nowhere(integration_id))
+        raise AccountError(nowhere(integration_id))
     facts = PROVIDERS[row.provider]
     sensitive = {field.name for field in facts.fields if field.sensitive}
+    form = {field.name for field in facts.fields}
+    beside = {name: value for name, value in row.config.items() if name not in form}  # of the account that was chosen
+    there = {name: value for name, value in row.config.items() if name in form}
     secrets: Mapping[str, str] = {}
     if row.secrets_sealed and not sensitive <= fields.keys():  # else what is there is not needed, nor its key
         secrets = json.loads(vault.open(row.secrets_sealed, _place(integration_id)))
-    config, secrets = _settled(facts, {**row.config, **secrets, **fields}, installed)
-    db.integrations.set_fields(connection, integration_id, config, _sealed(vault, integration_id, secrets))
+    config, secrets = settled(facts, {**there, **secrets, **fields}, installed)
+    db.integrations.set_fields(
+        connection, integration_id, {**beside, **config}, _sealed(vault, integration_id, secrets)
+    )
     return resume(connection, integration_id)
 
 
-def _settled(
+def settled(
     facts: Provider, fields: Mapping[str, str], installed: Collection[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Config and secrets, checked and completed with defaults. Raises AccountError."""
+    """Config and secrets of a connect form, checked and completed with defaults. Raises AccountError."""
     known = {field.name: field for field in facts.fields}
     for name, value in fields.items():
         if name not in known:
@@ -128,9 +136,22 @@ def pause(connection: Connection, integration_id: UUID) -> None:
 
 
 def resume(connection: Connection, integration_id: UUID) -> int:
-    """Call again. How many waiting deliveries are due now."""
+    """Call again. How many waiting deliveries are due now. Raises AccountError while an account is to be chosen."""
+    row = db.integrations.get(connection, integration_id, lock=True)
+    if row is not None and _waits_for_choice(row):
+        raise AccountError(
+            f"{PROVIDERS[row.provider].title} has several accounts there: choose one with"
+            f" `mesh integrations accounts {integration_id}` and `mesh integrations choose`."
+        )
     _change(connection, integration_id, "active", "")
     return _due(connection, integration_id)
+
+
+def _waits_for_choice(row: Any) -> bool:
+    """Whether nobody has said yet which account of a login this is."""
+    facts = PROVIDERS.get(row.provider)
+    oauth = facts.oauth if facts is not None else None
+    return oauth is not None and oauth.accounts is not None and row.external_account_id is None
 
 
 def _due(connection: Connection, integration_id: UUID) -> int:
@@ -142,8 +163,14 @@ def _due(connection: Connection, integration_id: UUID) -> int:
 
 def _change(connection: Connection, integration_id: UUID, state: str, reason: str) -> None:
     if not db.integrations.set_state(connection, integration_id, state, reason):
-        raise AccountError(_nowhere(integration_id))
+        raise AccountError(nowhere(integration_id))
 
 
-def _nowhere(integration_id: UUID) -> str:
+def unknown_provider(provider: str) -> str:
+    """The sentence for a provider that does not exist."""
+    return f"There is no provider {provider!r}: there are {', '.join(sorted(PROVIDERS))}."
+
+
+def nowhere(integration_id: UUID) -> str:
+    """The sentence for an integration that does not exist."""
     return f"There is no integration {integration_id}: `mesh integrations list` shows those that are."

@@ -84,9 +84,17 @@ def _configuration() -> dict[str, Any]:
         "task_default_routing_key": EVENTS_QUEUE,
         "task_routes": {
             "events.publish": {"queue": EVENTS_QUEUE},
+            "tokens.refresh": {"queue": CONTROL_QUEUE},
             **{entry["task"]: {"queue": CONTROL_QUEUE} for entry in beat_schedule.SCHEDULE.values()},
         },
-        "imports": ("worker.lifecycle", "tasks.events", "tasks.deliveries", "tasks.upkeep"),
+        "imports": (
+            "worker.lifecycle",
+            "tasks.events",
+            "tasks.deliveries",
+            "tasks.syncs",
+            "tasks.tokens",
+            "tasks.upkeep",
+        ),
         # Flower sees ids only; events cost about a fifth of a worker's time, so they are on only where asked for.
         "worker_send_task_events": current.mesh_task_events,
         "task_send_sent_event": False,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from tenacity import (
@@ -25,7 +25,7 @@ from tenacity import (
 
 from model import Outcome
 from providers.contract import Call, Repeat
-from providers.errors import OutcomeUnknown, ProviderError, Retryable, Unavailable, Unsupported
+from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError, Retryable, Unavailable, Unsupported
 from providers.waiting import pause
 from worker.outcomes import Claim, Ending, ending
 
@@ -39,8 +39,12 @@ log = structlog.get_logger("mesh.attempt")
 Reopen = Callable[[Ending], Claim | None]
 Prepare = Callable[[Claim], Call]
 
+# Whether a rejected account has other credentials now. Raises Retryable when it may have some soon.
+Renew = Callable[[], bool]
+
 
 Result = Outcome | ProviderError
+Value = TypeVar("Value")
 
 
 def _is_transient(result: Result) -> bool:
@@ -62,9 +66,12 @@ _quickly: Retrying = Retrying(
 )
 
 
-def attempt(claim: Claim, prepare: Prepare, reopen: Reopen) -> Ending | None:
-    """Make the call of a claimed delivery. How it ended; None when the delivery was taken over meanwhile."""
-    trial = _Trial(claim, prepare, reopen)
+def attempt(claim: Claim, prepare: Prepare, reopen: Reopen, renew: Renew = lambda: False) -> Ending | None:
+    """Make the call of a claimed delivery. How it ended; None when the delivery was taken over meanwhile.
+
+    A rejected account is tried once more where `renew` finds other credentials.
+    """
+    trial = _Trial(claim, prepare, reopen, renew)
     try:
         result = trial.once()
         if _is_transient(result):
@@ -82,27 +89,42 @@ class _TakenOver(Exception):
 class _Trial:
     """The tries of one claim: what the current one is, and how the last one ended."""
 
-    def __init__(self, claim: Claim, prepare: Prepare, reopen: Reopen) -> None:
+    def __init__(self, claim: Claim, prepare: Prepare, reopen: Reopen, renew: Renew) -> None:
         self._claim = claim
         self._prepare = prepare
         self._reopen = reopen
+        self._renew: Renew | None = renew  # None: it was asked
         self._result: Result
         self._call: Call | None = None
         self._began = 0.0
 
     def once(self) -> Result:
-        """One try."""
+        """One try, and another one when its credentials were rejected and there are others."""
         self._began = time.monotonic()
+        self._result = self._guarded(self._act)
+        if isinstance(self._result, CredentialsRejected) and self._renew is not None:
+            renew, self._renew = self._renew, None
+            renewed = self._guarded(renew)
+            if renewed is True:
+                return self.again()
+            if isinstance(renewed, Retryable):
+                self._result = renewed
+        return self._result
+
+    def _act(self) -> Outcome:
+        self._call = self._prepare(self._claim)
+        return act(self._claim, self._call)
+
+    def _guarded(self, work: Callable[[], Value]) -> Value | ProviderError:
+        """What it returns, or the error that stands for what it raised."""
         try:
-            self._call = self._prepare(self._claim)
-            self._result = act(self._claim, self._call)
+            return work()
         except ProviderError as error:
-            self._result = error
+            return error
         except Exception as error:  # a fault of ours: visible, its row closed, and tried again after a deploy
             log.exception("adapter_failed", delivery_id=str(self._claim.delivery_id))
             message = f"{type(error).__name__} in the adapter; see the worker's log."
-            self._result = Retryable(message, code="adapter_error")
-        return self._result
+            return Retryable(message, code="adapter_error")
 
     def again(self) -> Result:
         """Another try, with a row of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -29,6 +30,7 @@ from worker.limits import app_rate, rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
 from worker.pacing import Paced
+from worker.tokens import Held
 from worker.vault import Vault
 
 if TYPE_CHECKING:
@@ -132,14 +134,21 @@ def run(claim: Claim, resources: Resources, wait_s: float = 0.0) -> None:
     if wait_s > 0:
         pause(wait_s)
     faults.reached("send")
-    ended = attempt(claim, lambda c: prepare(c, resources), lambda e: resources.reopen(e.claim, e))
+    held = Held(resources.tokens, claim.integration_id)
+    ended = attempt(claim, lambda c: prepare(c, resources, held), lambda e: resources.reopen(e.claim, e), held.renewed)
     faults.reached("answer")
+    if ended is not None and ended.integration_state:
+        ended = replace(ended, token_version=held.version)
     resources.ended(claim, ended)
 
 
-def prepare(claim: Claim, resources: Resources) -> Call:
-    """Everything the adapter may use for one call."""
+def prepare(claim: Claim, resources: Resources, held: Held | None = None) -> Call:
+    """Everything the adapter may use for one call. `held` keeps which token it is."""
     installed = resources.installed[claim.provider.name]
+    began = time.monotonic()
+    secrets = account_secrets(claim, installed, resources.vault)
+    if claim.provider.oauth is not None:
+        secrets = {**secrets, **(held or Held(resources.tokens, claim.integration_id)).secrets()}
     return Call(
         provider=claim.provider,
         event=claim.event,
@@ -148,7 +157,7 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         attempt_number=claim.attempt_number,
         base_url=installed.base_url,
         config=claim.config,
-        secrets=account_secrets(claim, installed, resources.vault),
+        secrets=secrets,
         progress=claim.progress,
         first_attempt_at=claim.first_attempt_at,
         now=claim.started_at,  # by the server's clock: this machine's may be wrong
@@ -159,6 +168,7 @@ def prepare(claim: Claim, resources: Resources) -> Call:
         api_version=installed.api_version,
         target_url=target_url(claim.webhook_id, claim.url_sealed, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
+        spent_s=time.monotonic() - began,  # a token that had to be waited for is part of the attempt
     )
 
 

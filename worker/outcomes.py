@@ -18,7 +18,7 @@ from uuid import UUID
 
 from db.deliveries import Settlement
 from db.targets import PROBE_AFTER, Strain
-from model import AttemptState, DeliveryState, Done, Event, Outcome, Wait
+from model import AttemptState, DeliveryState, Done, Event, Outcome, Records, Wait
 from providers.contract import Exchange, Provider, Repeat
 from providers.errors import (
     AccountBlocked,
@@ -81,10 +81,12 @@ class Ending:
     claim: Claim
     settlement: Settlement
     done: Done | None = None
+    records: Records | None = None
     strain: Strain | None = None
     recovered: bool = False
     webhook_gone: bool = False
     integration_state: str | None = None
+    token_version: int | None = None  # of the token that was rejected: a newer one is not marked for it
 
 
 def ending(claim: Claim, result: Outcome | ProviderError, *, exchange: Exchange | None, duration_ms: int) -> Ending:
@@ -143,10 +145,10 @@ def _done(claim: Claim, done: Done, exchange: Exchange | None, duration_ms: int)
         AttemptState.SUCCEEDED,
         exchange,
         duration_ms,
-        result=_json(done.result),
+        result=as_json(done.result),
         external_id=clean(done.external_id) if done.external_id else None,
     )
-    return Ending(claim, settlement, done=done, recovered=claim.failures > 0)
+    return Ending(claim, settlement, done=done, records=done.records, recovered=claim.failures > 0)
 
 
 def _wait(claim: Claim, wait: Wait, exchange: Exchange | None, duration_ms: int) -> Ending:
@@ -157,10 +159,10 @@ def _wait(claim: Claim, wait: Wait, exchange: Exchange | None, duration_ms: int)
         exchange,
         duration_ms,
         wait_s=max(0.0, wait.wait_s),
-        progress=_json(wait.progress),
+        progress=as_json(wait.progress),
         external_id=clean(wait.external_id) if wait.external_id else None,
     )
-    return Ending(claim, settlement, recovered=claim.failures > 0)
+    return Ending(claim, settlement, records=wait.records, recovered=claim.failures > 0)
 
 
 def _unknown(claim: Claim, error: OutcomeUnknown, exchange: Exchange | None, duration_ms: int) -> Ending:
@@ -254,7 +256,7 @@ def clean(text: str) -> str:
     return text[:_TEXT_LIMIT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def as_json(value: Mapping[str, Any]) -> str:
     """JSON that Postgres takes: no NUL (after an even number of backslashes it is one), no lone surrogate."""
     if not value:
         return "{}"

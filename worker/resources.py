@@ -39,6 +39,7 @@ from worker.outcomes import Claim, Ending
 from worker.receive import Arrival, receive
 from worker.sending import Sender, redis_client
 from worker.settle import settle
+from worker.tokens import PATIENCE_S, Tokens
 
 log = structlog.get_logger("mesh.resources")
 
@@ -100,6 +101,10 @@ class Resources:
         longest_s = max(each.deadline_s for each in self.installed.values())
         # How long a claim holds a delivery: longer than everything one try may take.
         self.lease_s = longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
+        # A call waits for a token only as long as its claim holds, and as time is left to make it.
+        shortest_s = min(each.deadline_s for each in self.installed.values())
+        patience_s = min(PATIENCE_S, self.settings.mesh_lease_margin_s * 2 / 3, shortest_s / 2)
+        self.tokens = Tokens(self.engine, self.vault, self.transport, self.installed, patience_s=patience_s)
         self.calls = CallLoop(self.settings.mesh_calls_in_flight, on_pause=self._settle_endings)
         self._endings: list[Ending] = []  # of the calls' loop, and only touched there
         self.settler: GroupCommit[Ending, bool] = GroupCommit(
@@ -160,6 +165,7 @@ class Resources:
         self.calls.close()
         self.settler.close(CLOSE_S)
         self.reopener.close(CLOSE_S)
+        self.tokens.close()
         self.transport.close()
         self.engine.dispose()
         self.statements.dispose()

@@ -39,7 +39,7 @@ TASKS_ABOVE_DAYS = 60
 TASK_DAYS = 90  # unconfirmed: how long a task's span may be; one that is refused is read in slices
 ROWS_A_STEP = 10_000  # of a task's file
 TASKS_MADE = 2  # for the same days
-POLLS_S = (5.0, 10.0, 20.0, 40.0, 60.0)
+POLLS_S = (2.0, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)  # small reports are made in seconds
 POLLS_MAX = 60  # about an hour; then the task counts as failed
 
 COUNTS = ("impressions", "clicks")

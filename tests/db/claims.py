@@ -34,9 +34,10 @@ def settlement(row: Any, **changes: Any) -> Settlement:
 
 
 def settle(mesh: Mesh, *settlements: Settlement) -> set[UUID]:
-    """Settle in one commit; the ids that moved."""
+    """Settle in one commit; the deliveries that moved."""
     with mesh.engine.begin() as connection:
-        return db.deliveries.settle(connection, settlements)
+        held = db.deliveries.settle(connection, settlements)
+    return {each.id for each in settlements if each.attempt_id in held}
 
 
 def expire(mesh: Mesh, *, max_lost: int = 5, limit: int = 500) -> Rows:

@@ -66,10 +66,12 @@ def environment(servers: Servers, sandbox: Sandbox, home: Path, **more: str) -> 
 
 
 @contextmanager
-def running_worker(servers: Servers, sandbox: Sandbox, home: Path, **more: str) -> Iterator[Worker]:
+def running_worker(
+    servers: Servers, sandbox: Sandbox, home: Path, *, app: str = "worker.app", **more: str
+) -> Iterator[Worker]:
     """A worker of all queues, ready; killed at the end of the block when it still runs."""
     log = home / "worker.log"
-    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--pool", "threads", "--concurrency", "4"]
+    command = [sys.executable, "-m", "celery", "-A", app, "worker", "--pool", "threads", "--concurrency", "4"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle", "--hostname", f"{home.name}@test"],

@@ -61,6 +61,22 @@ def test_one_that_cannot_be_stored_is_a_dead_letter_and_harms_no_neighbour(mesh:
     assert (attempt.state, attempt.http_status, attempt.error_code) == ("lost", 200, "not_stored")
 
 
+def test_two_holders_of_one_delivery_in_one_batch(mesh: Mesh) -> None:
+    """The first was thought dead and was not: only what the second says counts, and is published once."""
+    mesh.hook()
+    mesh.hook("/receive/told", event_type="audio.rendered")
+    delivery_id = mesh.signup()
+    (late,) = held(mesh, delivery_id)
+    mesh.lease_over(delivery_id)
+    expire(mesh)
+    mesh.due_now(delivery_id)
+    (fresh,) = held(mesh, delivery_id)
+    late = replace(late, done=Done(events=(rendered(),)))
+    assert settled(mesh, [late, fresh])[0] == [False, True]
+    assert mesh.count("events", "type = 'audio.rendered'") == 0
+    assert mesh.delivery(delivery_id).state == "succeeded"
+
+
 def test_even_what_the_driver_refuses(mesh: Mesh) -> None:
     mesh.hook()
     first, bad = held(mesh, mesh.signup(), mesh.signup())

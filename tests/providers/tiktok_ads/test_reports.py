@@ -321,7 +321,7 @@ def test_the_task() -> None:
     assert body["filtering"][0]["filter_value"] == '["STATUS_ALL"]'
     assert [query_of(one)["task_id"] for one in others] == ["7423456789012345678"] * 4
     assert [one.shown_url.split("/")[-2] for one in others] == ["check", "check", "check", "download"]
-    assert [wait.wait_s for wait in waits] == [5.0, 10.0, 20.0, 0]
+    assert [wait.wait_s for wait in waits] == [2.0, 3.0, 5.0, 0]
     assert outcome.records is not None
     (metric,) = outcome.records.metrics
     assert (metric.external_id, metric.day, metric.spend) == (str(CAMPAIGN), date(2026, 11, 20), Decimal("42.17"))
@@ -406,7 +406,7 @@ def test_waiting_grows_to_a_minute_and_ends_after_an_hour() -> None:
     waiting = [said({"status": "PROCESSING"})] * 30
     scripted = Scripted(*task, *waiting, said({"task_id": "2"}), said({"status": "SUCCESS"}), csv())
     _, waits, _ = walked(scripted, {"full": True})
-    assert [wait.wait_s for wait in waits[:7]] == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0]
+    assert [wait.wait_s for wait in waits[:8]] == [2.0, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     assert max(wait.wait_s for wait in waits) == 60.0
     assert sum(request.method == "POST" for request in scripted.requests) == 2
     assert sum(wait.wait_s for wait in waits) < 3700
