@@ -44,8 +44,8 @@ def demo(
 ) -> None:
     """Start everything in a folder of its own, publish a few hundred events, and check the ledger.
 
-    Half a minute. Some receivers answer 429 or 500, hang, hang up, or are gone. Exit code 0 means that what the mesh
-    recorded and what the receivers saw agree.
+    A minute. Some receivers answer 429 or 500, hang, hang up, or are gone; two ad platforms are connected, take
+    permissions back and ask for less. Exit code 0 means that what the mesh recorded and what the others saw agree.
     """
     home = (load().mesh_home / "demo").absolute()
     began = time.monotonic()

@@ -112,7 +112,7 @@ def test_a_long_window_is_read_by_tasks(account: Account) -> None:
     check_totals(account, berlin(account) - timedelta(89))
     assert account.requests("report/task/create/") == 3
     assert account.requests("report/integrated/get/") == 0
-    one_task = [5.0, 10.0, 20.0, 0]
+    one_task = [2.0, 3.0, 5.0, 0]
     assert [wait.wait_s for wait in account.waits] == [*one_task, 0, *one_task, 0, *one_task]
 
 
