@@ -11,6 +11,7 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from click import ClickException
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -91,6 +92,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value.replace("postgresql+psycopg2://", "postgresql://").replace("postgres://", "postgresql://")
 
+    @field_validator("mesh_public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        """`http(s)://host[:port][/path]`."""
+        parts = urlsplit(value)  # raises ValueError itself for a broken one
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://mesh.example.com")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: str) -> str:
@@ -135,7 +145,8 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "the environment"
-        raise ConfigurationError(f"{name} is not usable: {first['msg']}. Correct it and start again.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name} is not usable: {said}. Correct it and start again.") from None
     if bool(settings.database_url) != bool(settings.redis_url):
         missing = "REDIS_URL" if settings.database_url else "DATABASE_URL"
         raise ConfigurationError(

@@ -22,9 +22,11 @@ from ipaddress import ip_address
 from socket import AF_INET6
 from urllib.parse import parse_qsl, urlsplit
 
+import typer
+
 from cli import errors, session
 from cli.errors import Problem
-from cli.show import say
+from cli.show import safe, say
 from providers import PROVIDERS
 from providers.http import HttpTransport
 from settings import current
@@ -92,12 +94,32 @@ class Login:
 def connect_in_browser(oauth: OAuth, login: Login, *, wait_s: float = WAIT_S) -> Connected:
     """Print the address to open, wait for the browser to come back, and say what it came to. Raises what went wrong."""
     oauth.check(tenant_id=login.tenant_id, provider=login.provider, name=login.name, fields=login.fields)
+    if _address(oauth.public_url) is None:
+        return _brought_by_hand(oauth, login)
     with opened(oauth, login) as door:
         title = PROVIDERS[login.provider].title
         say(f"Open this in a browser on this machine to log in at {title}:\n\n  {door.url('authorize')}\n")
         say(f"[dim]Waiting for it, {wait_s / 60:.0f} minutes at most; Ctrl-C stops.[/]")
         sys.stdout.flush()
         return door.outcome(wait_s)
+
+
+def _brought_by_hand(oauth: OAuth, login: Login) -> Connected:
+    """Connect where browsers reach the mesh at another place: the person brings the address that the login ends at."""
+    browser = new_browser_secret()
+    there = oauth.begin(
+        tenant_id=login.tenant_id,
+        provider=login.provider,
+        name=login.name,
+        fields=login.fields,
+        browser_secret=browser,
+    )
+    say(f"Open this in a browser to log in at {PROVIDERS[login.provider].title}:\n\n  {safe(there)}\n")
+    ends = safe(oauth.redirect_uri(login.provider))
+    say(f"The login ends at {ends}?… Copy that whole address, even if the browser shows nothing there.")
+    brought = str(typer.prompt("The address"))
+    callback = dict(parse_qsl(urlsplit(brought.strip()).query, keep_blank_values=True))
+    return oauth.finish(provider=login.provider, callback=callback, browser_secret=browser)
 
 
 def _first(outcomes: queue.Queue[Outcome], wait_s: float) -> Outcome | None:
@@ -140,7 +162,9 @@ class Door:
 def opened(oauth: OAuth, login: Login) -> Iterator[Door]:
     """A door that is open until the end of the block, served on a thread of its own."""
     door = Door(oauth, login)
-    host, port = _address(oauth.public_url)
+    here = _address(oauth.public_url)
+    assert here is not None, "the door is on this machine"
+    host, port = here
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -167,20 +191,15 @@ def opened(oauth: OAuth, login: Login) -> Iterator[Door]:
         server.server_close()
 
 
-def _address(public_url: str) -> tuple[str, int]:
-    """Host and port of the door. Raises Problem when that is not this machine."""
+def _address(public_url: str) -> tuple[str, int] | None:
+    """Host and port of the door; None where that is not this machine."""
     try:
         parts = urlsplit(public_url)
         host, port = parts.hostname or "", parts.port or 80
         here = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        here = False
-    if not here or parts.scheme != "http":
-        raise Problem(
-            f"MESH_PUBLIC_URL is {public_url}, where this command cannot listen: connect the account on the pages"
-            " there, or set it to an address of this machine such as http://127.0.0.1:8000."
-        )
-    return host, port
+        return None
+    return (host, port) if here and parts.scheme == "http" else None
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -292,17 +292,51 @@ def test_a_port_that_is_taken(mesh: Mesh, settings_here: Mapping[str, str], sand
     assert f"cannot listen on 127.0.0.1:{sandbox.port} (Address already in use)" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "url", ["https://mesh.example.com", "http://10.0.0.1:8000", "https://127.0.0.1:8000", "nonsense", "http://[::"]
-)
-def test_a_public_url_that_is_not_here(
-    mesh: Mesh, settings_here: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, url: str
+@pytest.mark.parametrize("url", ["https://mesh.example.com/m", "http://10.0.0.1:8000", "https://127.0.0.1:8000"])
+def test_where_browsers_reach_us_elsewhere_the_address_is_brought_by_hand(
+    mesh: Mesh, servers: Servers, settings_here: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("MESH_PUBLIC_URL", url)
     forget()
+    brought: list[str] = []
+
+    def at_the_prompt(text: str, **_: object) -> str:
+        (login,) = (line for line in printed if "/authorize?" in line)
+        brought.append(Browser().decide(login.split()[-1], "allow"))
+        return f" {brought[0]}\n"
+
+    printed: list[str] = []
+    monkeypatch.setattr("cli.local_door.say", printed.append)
+    monkeypatch.setattr("cli.local_door.typer.prompt", at_the_prompt)
+    done = mesh(*CONNECT, "--account", "1002")
+    assert done.exit_code == 0, done.stderr
+    assert brought[0].startswith(f"{url}/oauth/{NAME}/callback?")
+    assert any(f"{url}/oauth/{NAME}/callback" in line for line in printed)
+    assert sql(servers, "select state from integrations") == [("active",)]
+
+
+@pytest.mark.parametrize(
+    "brought", ["", "https://mesh.example.com/oauth/x/callback", "code=1&state=2", "?state=wrong&code=1"]
+)
+def test_an_address_that_is_none_is_one_sentence(
+    mesh: Mesh, settings_here: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, brought: str
+) -> None:
+    monkeypatch.setenv("MESH_PUBLIC_URL", "https://mesh.example.com")
+    forget()
+    monkeypatch.setattr("cli.local_door.typer.prompt", lambda text, **_: brought)
     done = mesh(*CONNECT)
     assert (done.exit_code, is_one_sentence(done.stderr)) == (1, True)
-    assert done.stderr.startswith(f"MESH_PUBLIC_URL is {url}, where this command cannot listen:")
+    assert "begin again" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[::", "ftp://mesh.example.com", "https://", "https://a/?b=c"])
+def test_a_public_url_that_is_none(mesh: Mesh, settings_here: Mapping[str, str], url: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MESH_PUBLIC_URL", url)
+        forget()
+        done = mesh(*CONNECT)
+    assert (done.exit_code, is_one_sentence(done.stderr)) == (1, True)
+    assert done.stderr.startswith("MESH_PUBLIC_URL is not usable:")
 
 
 @pytest.mark.parametrize(
