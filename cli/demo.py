@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +14,10 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-import db.audit
 import db.listen
 from cli import demo_ledger, demo_report, demo_world, session
 from cli.demo_ads import Ads
-from cli.demo_progress import LOOK_EVERY_S, Progress, tries
+from cli.demo_progress import Progress, tries
 from cli.demo_traffic import Published, publish_all
 from cli.demo_world import World
 from cli.show import console, say
@@ -32,6 +32,7 @@ ROUND_S = 0.15  # between two rounds of publishing, so that an eye can follow
 ARRIVE_S = 20.0  # for everything to be accepted or rejected
 SECOND_TRIES_S = 15.0  # for the second tries, which come after five seconds, to be seen
 REST_S = 10.0  # then, for a moment in which nothing is in the air
+SCENES_S = 120.0  # for the ad platforms' scenes, each of which has a limit of its own
 QUIET_S = 0.7  # how long that moment must last, to read both sides
 
 app = typer.Typer(add_completion=False)
@@ -104,15 +105,13 @@ def _show(stack: Stack, events: int) -> bool:
     with session.transaction() as connection:
         world = demo_world.create(connection, stack.sandbox_url)
     demo_world.arm(control)
-    say(f"Two tenants, {world.hooks} webhooks, two ElevenLabs accounts. These receivers are not well:")
+    say(f"Two tenants, {world.hooks} webhooks, two ElevenLabs accounts; a third one with two ad platforms.")
+    say("These receivers are not well:")
     for broken in world.broken.values():
         say(f"  [dim]{broken.event_type:<20}[/] of {broken.tenant:<7} {broken.fault}")
     say()
-    published = _run(world, events)
-    ads = Ads(control, stack.sandbox_url, say=lambda scene: say(f"  [dim]·[/] {scene}"))
-    say("\n[bold]The ad platforms[/]   [dim]a third tenant, its two accounts, and what may happen to them[/]")
-    ads.play()
-    _rest()
+    ads = Ads(control, stack.sandbox_url)
+    published = _run(world, events, ads)
     ledger = _both_sides(control)
     checks = [*demo_ledger.judge(ledger, published), *ads.checks]
     balanced = all(check.ok for check in checks)
@@ -129,11 +128,13 @@ def _show(stack: Stack, events: int) -> bool:
     return balanced
 
 
-def _run(world: World, events: int) -> Published:
-    """Publish everything, and watch it until only waiting is left."""
+def _run(world: World, events: int, ads: Ads) -> Published:
+    """Publish everything, and watch it until only waiting is left; beside it the ad platforms' scenes are played."""
     published = Published()
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    with Live(console=console, auto_refresh=False, transient=False) as live, ThreadPoolExecutor(1) as stage:
         progress = Progress(console, live)
+        ads.say = progress.beside
+        played = stage.submit(ads.play)
         for published in publish_all(events):
             progress.published = len(published.keys)
             doors = published.by_door.items()
@@ -146,18 +147,10 @@ def _run(world: World, events: int) -> Published:
         doors_note, progress.note = progress.note, "waiting for second tries, which come after 5 s"
         progress.until(lambda now: _quiet(now) and tries(patient) >= 2, SECOND_TRIES_S - (time.monotonic() - began))
         progress.note = doors_note
+        progress.until(lambda now: played.done(), SCENES_S)
+        played.result()
         progress.until(_quiet, REST_S)
         return published
-
-
-def _rest() -> None:
-    """Wait for a moment in which both sides can be read."""
-    deadline = time.monotonic() + REST_S
-    while time.monotonic() < deadline:
-        with session.transaction() as connection:
-            if _quiet(db.audit.pulse(connection)):
-                return
-        time.sleep(LOOK_EVERY_S)
 
 
 def _arrived(now: Pulse, published: Published) -> bool:

@@ -108,7 +108,7 @@ class Ads:
 
     control: Control
     sandbox_url: str
-    say: Say
+    say: Say = lambda scene: None
     accounts: list[Account] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
@@ -122,6 +122,7 @@ class Ads:
                 self._convert()
                 self._revoke(logins)
             self._storm()
+            self.say("done")
         except NotInTime as late:
             self.checks.append(Check("the ad platforms' scenes were played to their end", (str(late),)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +22,6 @@ NOW = datetime.now(UTC)
 
 
 def test_the_demo_runs_and_its_ledger_balances(tmp_path: Path) -> None:
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "demo", "--events", "60"],
         cwd=tmp_path,
@@ -43,7 +41,6 @@ def test_the_demo_runs_and_its_ledger_balances(tmp_path: Path) -> None:
     assert "It balances." in done.stdout
     assert "✗" not in done.stdout
     assert "audio.rendered" in done.stdout
-    assert time.monotonic() - began < 40
     assert list((tmp_path / "home" / "demo" / "media").rglob("*.mp3"))
     assert not (tmp_path / "home" / "demo" / "stack.json").exists(), "the stack has ended"
 

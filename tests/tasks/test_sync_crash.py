@@ -16,7 +16,7 @@ import pytest
 from tests.mesh import Mesh, eventually
 from tests.paged import LAST_DAY, PAGES, Pages, all_rows, connected, serving_pages, stored
 from tests.servers import Servers
-from tests.tasks.workers import START_S, Worker
+from tests.tasks.workers import START_S, Worker, running_worker
 from worker.syncs import sync_now
 
 HALFWAY = 2  # the page that is asked for when the order is given
