@@ -43,7 +43,9 @@ DAYS = 90
 CONVERSIONS = 20  # one by one, and BATCH more in one event
 BATCH = 30
 STORM_CONVERSIONS = 30
-STORM_REFUSALS = 8  # answers of each platform
+STORM_REFUSALS = (
+    5  # answers of each platform; more would meet second tries too, and third ones come after half a minute
+)
 LOOK_S = 0.1
 PATIENCE_S = 60.0
 
