@@ -207,6 +207,7 @@ class Ads:
             self.control.do(platform.name, "revoke", **platform.revoke)
         publish("campaign.paused", TENANT, {"campaign_id": CAMPAIGN["campaign_id"]}, id="orbit-paused")
         self._until(lambda: {state for _, state in self._states()} == {"needs_reconnect"}, "revoked tokens are noticed")
+        self._until(lambda: all(map(self._waiting, self.accounts)), "what cannot be done waits")
         parked = {each.integration_id: self._waiting(each) for each in self.accounts}
         for platform in PLATFORMS:
             _log_in(logins, platform)

@@ -104,13 +104,14 @@ def _flower(plan: Plan) -> ProcessSpec:
 
 
 def _sandbox(plan: Plan) -> ProcessSpec:
-    port_file = str(plan.home / "sandbox.port")
+    port_file = plan.home / "sandbox.port"
+    port_file.unlink(missing_ok=True)
     return ProcessSpec(
         "sandbox",
-        [sys.executable, "-m", "sandbox", "--port", str(plan.sandbox_port), "--port-file", port_file],
+        [sys.executable, "-m", "sandbox", "--port", str(plan.sandbox_port), "--port-file", str(port_file)],
         plan.env,
         grace_s=5,
-        ready=lambda: _listens(plan.sandbox_port),
+        ready=port_file.exists,  # that something listens there does not say that it is ours
         stage=1,
     )
 
