@@ -7,6 +7,7 @@ from typing import Final
 
 SECRET_NAMES: Final = (
     "access_token",
+    "apiKey",
     "app_secret",
     "appsecret_proof",
     "auth_code",
@@ -14,6 +15,7 @@ SECRET_NAMES: Final = (
     "code_verifier",
     "fb_exchange_token",
     "input_token",
+    "license_key",
     "refresh_token",
     "secret",
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sandbox import elevenlabs, oauth2, receiver, tiktok_ads, zapier
+from sandbox import capcut, mindstudio, oauth2, receiver, tiktok_ads, zapier
+from sandbox.autods import doors as autods
+from sandbox.elevenlabs import doors as elevenlabs
 from sandbox.meta_ads import doors as meta_ads
 from sandbox.routes import StandIn
 
@@ -15,5 +17,8 @@ STAND_INS: Final[Mapping[str, Callable[[], StandIn]]] = {
     "elevenlabs": elevenlabs.stand_in,
     "meta_ads": meta_ads.stand_in,
     "tiktok_ads": tiktok_ads.stand_in,
+    "mindstudio": mindstudio.stand_in,
+    "capcut": capcut.stand_in,
+    "autods": autods.stand_in,
     "oauth2": oauth2.stand_in,
 }

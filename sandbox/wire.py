@@ -97,7 +97,7 @@ class Answer:
 
 def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """A value as a JSON answer."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     return Answer(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
 
 
