@@ -89,7 +89,9 @@ def urlsafe(count: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "bad", ["k1", "k1:", ":", "k1:short", f"k1:{urlsafe(31)}", f"k1:{urlsafe(33)}", f":{urlsafe(32)}"]
+    "bad",
+    ["k1", "k1:", ":", "k1:short", f"k1:{urlsafe(31)}", f"k1:{urlsafe(33)}", f":{urlsafe(32)}"],
+    ids=["no colon", "no key", "nothing", "no key at all", "too short", "too long", "no name"],
 )
 def test_bad_keys_are_refused_in_a_sentence_that_does_not_show_them(bad: str) -> None:
     with pytest.raises(VaultError, match="`mesh keys generate` makes one") as caught:
