@@ -189,13 +189,19 @@ def claim(
 
 
 # What a claim left behind although it was due: held targets say when, paused ones park it, closed ones end it.
+# An account that is not active is locked against its resuming first: what is parked is there when that looks for it.
 _SHELVE = f"""
-with held as (
-    select d.id, i.state as integration_state, h.state as webhook_state, h.state_reason,
+with stopped as materialized (
+    select i.id, i.state from integrations i
+    where i.id in (select integration_id from deliveries where id = any(%(ids)s::uuid[])) and i.state <> 'active'
+    order by i.id for share of i
+), held as (
+    select d.id, coalesce(s.state, 'active') as integration_state, h.state as webhook_state, h.state_reason,
            greatest(i.held_until, h.held_until, now()) as free_at,
            coalesce(h.hold_reason, i.hold_reason) = '{PROBING}' as probing
     from deliveries d
     join integrations i on i.id = d.integration_id
+    left join stopped s on s.id = d.integration_id
     left join webhooks h on h.id = d.webhook_id
     where d.id = any(%(ids)s::uuid[]) and d.state in {_WAITING} and d.due_at <= now()
     order by d.id for update of d

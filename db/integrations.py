@@ -51,8 +51,8 @@ def find(connection: Connection, tenant_id: str, provider: str, name: str) -> UU
 
 
 def get(connection: Connection, integration_id: UUID, *, lock: bool = False) -> Any | None:
-    """One account with everything, or None."""
-    locked = " for update" if lock else ""
+    """One account with everything, or None. Its lock hinders nobody who only refers to it."""
+    locked = " for no key update" if lock else ""
     rows = run(connection, f"select * from integrations where id = %(id)s{locked}", id=integration_id)
     return rows[0] if rows else None
 

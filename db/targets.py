@@ -74,7 +74,7 @@ def strained(connection: Connection, table: str, strains: Mapping[UUID, Strain])
             select * from unnest(%(ids)s::uuid[], %(failures)s::int[], %(holds)s::float8[], %(reasons)s::text[])
             as n(id, failures, hold_s, reason)
         ), locked as (
-            select t.id from {_known(table)} t join n on n.id = t.id order by t.id for update of t
+            select t.id from {_known(table)} t join n on n.id = t.id order by t.id for no key update of t
         )
         update {_known(table)} t set
             consecutive_failures = counted.failures,
@@ -108,7 +108,7 @@ def recovered(connection: Connection, table: str, ids: Collection[UUID]) -> None
     run(
         connection,
         f"with locked as (select t.id from {_known(table)} t where t.id = any(%(ids)s::uuid[])"
-        f" and (t.consecutive_failures > 0 or {suspect('t')}) order by t.id for update)"
+        f" and (t.consecutive_failures > 0 or {suspect('t')}) order by t.id for no key update)"
         f" update {_known(table)} t set consecutive_failures = 0, failing_since = null, hold_reason = null,"
         f" held_until = case when {suspect('t')} then now() else t.held_until end from locked where t.id = locked.id",
         ids=[str(key) for key in ids],

@@ -20,7 +20,10 @@ from sqlalchemy import Connection
 
 from db.engine import count, run
 
-GRACE_S = 2.0  # after a lease was seen to have ended: its holder, if it lives, may still store what it got
+# After a lease was seen to have ended: its holder, if it lives, stores what it got, or takes the lease back with its
+# next beat, which is at most a third of a lease and a connection away.
+GRACE_S = 5.0
+LONGEST_GRACE_S = 3600.0  # where holder after holder ends: perhaps this refresh kills them
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,14 @@ def put(connection: Connection, integration_id: UUID, grant: SealedGrant) -> int
 
 
 def delete(connection: Connection, integration_id: UUID) -> None:
-    """Forget an account's token."""
-    run(connection, "delete from integration_tokens where integration_id = %(id)s", id=integration_id)
+    """Forget an account's token. The account's version passes its number, so that it does not come back."""
+    run(
+        connection,
+        "with gone as (delete from integration_tokens where integration_id = %(id)s returning integration_id, version)"
+        " update integrations i set version = greatest(i.version, gone.version) + 1"
+        " from gone where i.id = gone.integration_id",
+        id=integration_id,
+    )
 
 
 def login_is_shared(connection: Connection, integration_id: UUID) -> bool:
@@ -146,10 +155,13 @@ def take(
 
 
 def renew(connection: Connection, held: Collection[tuple[UUID, UUID]], *, lease_s: float) -> int:
-    """Lengthen leases, given as (integration id, owner); of how many."""
+    """Lengthen leases, given as (integration id, owner); of how many.
+
+    One that was seen to have ended, and that nobody followed yet, is taken back: its holder lives.
+    """
     return count(
         connection,
-        f"update integration_tokens t set refresh_lease_until = {_IN.format('lease_s')}"
+        f"update integration_tokens t set refresh_state = 'refreshing', refresh_lease_until = {_IN.format('lease_s')}"
         " from unnest(%(ids)s::uuid[], %(owners)s::uuid[]) as n(id, owner)"
         " where t.integration_id = n.id and t.refresh_owner = n.owner",
         ids=[str(integration_id) for integration_id, _ in held],
@@ -159,14 +171,19 @@ def renew(connection: Connection, held: Collection[tuple[UUID, UUID]], *, lease_
 
 
 def lapse(connection: Connection) -> int:
-    """Note the leases that have ended: their holders died in the middle of a refresh. How many."""
+    """Note the leases that have ended: their holders died in the middle of a refresh. How many.
+
+    The owner stays until somebody follows: one that lives takes its lease back.
+    """
     return count(
         connection,
-        "update integration_tokens set refresh_state = 'answer_lost', refresh_owner = null, refresh_lease_until = null,"
-        f" refresh_failures = refresh_failures + 1, next_refresh_at = {_IN.format('grace_s')},"
+        "update integration_tokens set refresh_state = 'answer_lost', refresh_lease_until = null,"
+        " refresh_failures = refresh_failures + 1, next_refresh_at = now() + interval '1 second'"
+        " * least(%(grace_s)s::float8 * 2 ^ least(refresh_failures, 20), %(longest_s)s::float8),"
         " last_error = 'The worker that refreshed the token ended before the answer came.'"
         " where refresh_state = 'refreshing' and refresh_lease_until <= now()",
         grace_s=GRACE_S,
+        longest_s=LONGEST_GRACE_S,
     )
 
 
@@ -217,6 +234,20 @@ def give_back(
             wait_s=wait_s,
             error=error,
         )
+    )
+
+
+def postpone(connection: Connection, integration_id: UUID, *, version: int, wait_s: float, error: str) -> None:
+    """A token that is due cannot even be asked for: others go before it until this wait is over."""
+    run(
+        connection,
+        "update integration_tokens set refresh_failures = refresh_failures + 1,"
+        f" next_refresh_at = {_IN.format('wait_s')}, last_error = %(error)s"
+        " where integration_id = %(id)s and version = %(version)s and refresh_state in ('idle', 'answer_lost')",
+        id=integration_id,
+        version=version,
+        wait_s=wait_s,
+        error=error,
     )
 
 

@@ -23,6 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from db.engine import is_away
 from model import Outcome
 from providers.contract import Call, Repeat
 from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError, Retryable, Unavailable, Unsupported
@@ -121,7 +122,10 @@ class _Trial:
             return work()
         except ProviderError as error:
             return error
-        except Exception as error:  # a fault of ours: visible, its row closed, and tried again after a deploy
+        except Exception as error:
+            if is_away(error):
+                return _database_away()
+            # a fault of ours: visible, its row closed, and tried again after a deploy
             log.exception("adapter_failed", delivery_id=str(self._claim.delivery_id))
             message = f"{type(error).__name__} in the adapter; see the worker's log."
             return Retryable(message, code="adapter_error")
@@ -140,6 +144,13 @@ class _Trial:
         made = ending(self._claim, result, exchange=self._call.exchange if self._call else None, duration_ms=elapsed_ms)
         _log(self._claim, made)
         return made
+
+
+def _database_away() -> Retryable:
+    """What was called, or was to be, has nothing to do with it: it is not held."""
+    error = Unavailable("Our own database did not answer.", code="database_away")
+    error.holds = False
+    return error
 
 
 def act(claim: Claim, call: Call) -> Outcome:

@@ -5,6 +5,7 @@ Every write is fenced by the holder's id and the version of the token it began w
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 import db.integrations
+import db.rejected
 import db.tokens
 from db.tokens import SealedGrant
 from model import NewEvent
@@ -25,7 +27,8 @@ from providers.contract import Provider
 from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError, Refused, Retryable
 from providers.http import Transport
 from providers.oauth2 import Grant
-from worker.enqueue import accept
+from worker import ids
+from worker.enqueue import EventRejected, accept
 from worker.grants import client, sealed, setting_missing
 from worker.logs import first_line
 from worker.outcomes import clean
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 BEATS = 3  # renewals in the time of a lease
 BACKOFF_S = (60.0, 3600.0)  # after a failed refresh: at first, doubling, and at most
 JITTER = 0.1
+EXPIRED = "token_expired"
 REASON_CHARS = 255  # as the schemas of our own events allow
 
 log = structlog.get_logger("mesh.tokens")
@@ -63,6 +67,8 @@ def refreshed(lease: Lease, installed: Installed, vault: Vault, transport: Trans
     facts = lease.provider.oauth
     assert facts is not None
     try:
+        if not facts.refreshable(lease.grant):
+            raise CredentialsRejected("The token has expired, and nothing renews it", code=EXPIRED)
         if problem := setting_missing(lease.provider, installed):
             raise Refused(problem, code="setting_missing")
         ours = client(lease.provider, installed, transport, deadline_s)
@@ -114,12 +120,31 @@ def _bury(connection: Connection, *, lease: Lease, error: CredentialsRejected) -
     log.warning("grant_is_over", integration_id=str(lease.integration_id), lost=lease.answer_was_lost)
     if row.state == "active":
         db.integrations.set_state(connection, lease.integration_id, "needs_reconnect", reason)
-        accept(connection, [_notice(lease, reason)])
+        _announce(connection, _notice(lease, reason))
+
+
+def _announce(connection: Connection, notice: NewEvent) -> None:
+    """Tell who subscribed. A tenant that may not publish is not told, and its grant is over all the same."""
+    try:
+        accept(connection, [notice])
+    except EventRejected as error:
+        log.warning("notice_rejected", event_type=notice.type, error=str(error))
+        db.rejected.insert(
+            connection,
+            rejected_id=ids.new(),
+            door="outcome",
+            reason=str(error),
+            body=json.dumps(notice.data).encode(),
+            tenant_id=notice.tenant_id,
+            event_type=notice.type,
+        )
 
 
 def _end_of(lease: Lease, error: CredentialsRejected) -> str:
     title = lease.provider.title
-    if lease.answer_was_lost:
+    if error.code == EXPIRED:
+        said = str(error)
+    elif lease.answer_was_lost:
         said = f"An answer of {title} to a refresh was lost, and it takes the refresh token for used or ended"
     else:
         said = f"{title} says that the grant is over: {str(error).rstrip('.')}"

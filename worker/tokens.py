@@ -28,8 +28,8 @@ from providers.oauth2 import Grant, OAuth2
 from providers.waiting import aside, pause
 from worker import ids
 from worker.grants import held_on, opened
-from worker.refreshing import Lease, Leases, refreshed
-from worker.vault import Vault
+from worker.refreshing import Lease, Leases, backoff_s, refreshed
+from worker.vault import Vault, VaultError
 
 if TYPE_CHECKING:
     from worker.resources import Installed
@@ -134,8 +134,20 @@ class Tokens:
         if len(self._leases) >= EXCHANGES:
             return
         row = self._read(integration_id)
-        if row is not None and row.due and row.refresh_state in _FREE:
+        if row is None or not row.due or row.refresh_state not in _FREE:
+            return
+        try:
             self._begin(row)
+        except VaultError as error:
+            log.error("token_not_opened", integration_id=str(integration_id), error=str(error))
+            with self._engine.begin() as connection:
+                db.tokens.postpone(
+                    connection,
+                    integration_id,
+                    version=row.version,
+                    wait_s=backoff_s(row.refresh_failures),
+                    error=str(error),
+                )
 
     def close(self) -> None:
         """Let the exchanges in the air end, each within its deadline: their answers would be lost."""
@@ -192,16 +204,13 @@ class Tokens:
 
     def _begin(self, row: Any) -> bool:
         """Take the lease and exchange beside. False when somebody else was faster."""
-        grant = opened(self._vault, row)
-        if not _oauth(row).refreshable(grant):
-            return False
         lease = Lease(
             integration_id=row.integration_id,
             owner=ids.new(),
             version=row.version,
             provider=PROVIDERS[row.provider],
             tenant_id=row.tenant_id,
-            grant=grant,
+            grant=opened(self._vault, row),
             failures=row.refresh_failures,
             answer_was_lost=row.refresh_state == "answer_lost",
         )

@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 import db.cursors
 import db.links
-from db.engine import is_away
+import db.targets
+from db.engine import is_away, run
 from model import Campaign, Cursor, Done, Link, Metric, Outcome, Records, Wait
 from tests.db.claims import claim, expire
 from tests.mesh import Mesh, eventually
@@ -370,3 +371,14 @@ def test_two_workers_with_the_same_rows_wait_for_each_other_and_never_in_a_ring(
 def test_the_number_of_rows() -> None:
     some = replace(page(0), campaigns=(Campaign("k1"),), links=(Link("x1"), Link("x2")))
     assert (records.size(some), records.size(Records())) == (6, 0)
+
+
+def test_who_stores_records_does_not_wait_for_who_notes_a_recovery(mesh: Mesh, account: UUID) -> None:
+    """One holds the account's row and waits for its records; the other holds those and refers to the row."""
+    mesh.sql("update integrations set consecutive_failures = 1, failing_since = now()")
+    with mesh.engine.begin() as one, mesh.engine.begin() as other:
+        db.targets.recovered(one, "integrations", [account])
+        db.cursors.lock_accounts(other, [account])
+        run(other, "set local lock_timeout = '1s'")
+        row = db.links.Row(account, "acme", Link("x1"), "{}")
+        assert len(db.links.upsert(other, [row])) == 1

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import db.deliveries
+from db.engine import run
 from db.targets import PROBE_AFTER
 from tests.mesh import Mesh, eventually
 from worker import accounts, upkeep
@@ -233,6 +236,37 @@ def test_a_paused_account_waits_and_goes_on(mesh: Mesh) -> None:
         assert accounts.resume(connection, integration_id) == 2
     mesh.drain()
     assert mesh.count("deliveries", "state = 'succeeded'") == 2
+
+
+def test_what_is_parked_while_its_account_is_resumed_is_due(mesh: Mesh) -> None:
+    """The parking began before, and waits for a row that somebody holds for a moment."""
+    integration_id = mesh.account()
+    delivery_id = mesh.speak()
+    with mesh.engine.begin() as connection:
+        accounts.pause(connection, integration_id)
+
+    def shelve() -> None:
+        with mesh.engine.begin() as connection:
+            db.deliveries.shelve(connection, [delivery_id])
+
+    def resume() -> None:
+        with mesh.engine.begin() as connection:
+            accounts.resume(connection, integration_id)
+
+    def waiting() -> int:
+        return mesh.count("pg_stat_activity", "wait_event_type = 'Lock' and datname = current_database()")
+
+    with ThreadPoolExecutor(2) as threads:
+        with mesh.engine.begin() as connection:
+            run(connection, "select from deliveries where id = %(id)s for update", id=delivery_id)
+            first = threads.submit(shelve)
+            eventually(lambda: waiting() == 1, "it waits for the row")
+            second = threads.submit(resume)
+            eventually(lambda: second.done() or waiting() == 2, "the account is resumed, or will be")
+        first.result()
+        second.result()
+    assert mesh.one("select state from integrations") == "active"
+    assert mesh.delivery(delivery_id).due_at.year < 9999, "it would be parked for ever"
 
 
 # ------------------------------------------------------------------------------------------ fails for days

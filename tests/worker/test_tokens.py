@@ -39,7 +39,7 @@ from tests.oauth import (
 )
 from tests.servers import Servers
 from tests.worker.test_secrets import content, found_in, logged, written
-from worker import grants, resources, tokens, vault
+from worker import accounts, grants, resources, tokens, vault
 from worker.app import CONTROL_QUEUE, app
 from worker.grants import sealed
 from worker.refreshing import BACKOFF_S, backoff_s
@@ -383,13 +383,106 @@ def test_an_answer_after_the_lease_is_stored_where_nobody_followed(mesh: Mesh, a
         assert db.tokens.take(connection, account, owner, version=1, state="idle", lease_s=-1)
         assert db.tokens.lapse(connection) == 1
     row = token_row(mesh, account)
-    assert (row.refresh_state, row.refresh_owner, row.refresh_failures) == ("answer_lost", None, 1)
+    assert (row.refresh_state, row.refresh_lease_until, row.refresh_failures) == ("answer_lost", None, 1)
     with mesh.engine.begin() as connection:
         taken = db.tokens.take(connection, account, uuid4(), version=1, state="answer_lost", lease_s=10)
         assert not taken, "not in that moment"
     with mesh.engine.begin() as connection:
         assert db.tokens.store(connection, account, owner, version=1, grant=a_grant(mesh, account)) == 2
     assert token_row(mesh, account).refresh_state == "idle"
+
+
+def test_a_holder_that_lives_takes_its_lease_back(mesh: Mesh, account: UUID) -> None:
+    """Postgres was away for longer than the lease, and is back before the token endpoint has answered."""
+    mesh.sandbox.control.add_rule(TOKEN_DOOR, {"delay_s": 4}, times=1)
+    holder, other = tokens_of(mesh, lease_s=1.0), tokens_of(mesh, patience_s=20.0)
+    away = Away(mesh.engine)
+    away.left = 1_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(holder._leases, "_engine", away)
+        expire(mesh, account)
+        make_due(mesh, account)
+        holder.refresh(account)
+        eventually(lambda: mesh.one("select refresh_lease_until < now() from integration_tokens"), "its lease is over")
+        with mesh.engine.begin() as connection:
+            assert db.tokens.lapse(connection) == 1
+        away.left = 0
+        assert other.access(account).version == 2
+    holder.close()
+    other.close()
+    assert asked(mesh.sandbox) == 1
+    assert token_row(mesh, account).refresh_state == "idle"
+
+
+def test_leases_that_end_again_and_again_are_taken_less_often(mesh: Mesh, account: UUID) -> None:
+    """Perhaps this refresh kills whoever makes it."""
+    waits = []
+    for state in ("idle", *["answer_lost"] * 5):
+        make_due(mesh, account)
+        with mesh.engine.begin() as connection:
+            assert db.tokens.take(connection, account, uuid4(), version=1, state=state, lease_s=-1)
+            db.tokens.lapse(connection)
+        waits.append(mesh.one("select extract(epoch from next_refresh_at - now())::float8 from integration_tokens"))
+    assert waits == sorted(waits)
+    assert waits[-1] > 20 * waits[0]
+
+
+def test_a_suspended_tenant_s_grant_ends_too(mesh: Mesh, account: UUID) -> None:
+    mesh.sandbox.control.do("oauth2", "end_logins")
+    mesh.sql("update tenants set state = 'suspended'")
+    assert refreshed(mesh, account).refresh_state == "dead"
+    assert mesh.count("rejected_events", "event_type = 'integration.attention_needed'") == 1
+    assert mesh.resources.tokens.due() == []
+
+
+@pytest.mark.parametrize("column", ["access_token_sealed", "refresh_token_sealed"])
+def test_what_cannot_be_refreshed_does_not_stand_before_the_others(
+    mesh: Mesh, account: UUID, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    monkeypatch.setattr(tokens, "DUE_LIMIT", 1)
+    other = Logins(mesh).connect(name="other").integration_id
+    mesh.sql(
+        f"update integration_tokens set {column} = 'v1:gone:AAAA', next_refresh_at = now() - interval '1 day'"
+        " where integration_id = %(id)s",
+        id=account,
+    )
+    make_due(mesh, other)
+    assert mesh.resources.tokens.due() == [account]
+    mesh.resources.tokens.refresh(account)
+    assert mesh.resources.tokens.due() == [other]
+    assert column in token_row(mesh, account).last_error
+
+
+def test_a_paused_account_s_token_that_nothing_renews_any_more_is_over(mesh: Mesh, account: UUID) -> None:
+    mesh.sql("update integration_tokens set refresh_token_sealed = null")
+    mesh.sql("update integrations set state = 'paused'")
+    expire(mesh, account)
+    row = refreshed(mesh, account)
+    assert (row.refresh_state, row.next_refresh_at) == ("dead", None)
+    assert state_of(mesh, account).state == "paused"
+    with mesh.engine.begin() as connection:
+        accounts.resume(connection, account)
+    deliver(mesh)
+    assert state_of(mesh, account).state == "needs_reconnect"
+
+
+def test_postgres_away_while_a_token_is_read_is_not_the_account_s_fault(
+    mesh: Mesh, account: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(mesh.engine)
+    monkeypatch.setattr(mesh.resources.tokens, "_engine", away)
+    away.left = 1
+    delivery_id = deliver(mesh)
+    assert (mesh.delivery(delivery_id).state, mesh.delivery(delivery_id).error_code) == ("retrying", "database_away")
+    assert state_of(mesh, account).consecutive_failures == 0
+
+
+def test_a_version_does_not_come_back_with_another_login(mesh: Mesh, account: UUID) -> None:
+    """Notices and rejections name it."""
+    mesh.sql("update integration_tokens set version = 50")
+    Logins(mesh).oauth.disconnect(account)
+    Logins(mesh).connect()
+    assert token_row(mesh, account).version > 50
 
 
 def test_an_answer_is_fenced_where_somebody_followed(mesh: Mesh, account: UUID) -> None:
