@@ -11,7 +11,9 @@ from uuid import UUID
 
 import typer
 
+import db.cursors
 import db.integrations
+import db.tokens
 from cli import local_door, session
 from cli.errors import Problem
 from cli.show import ago, known_tenant, many, safe, say, state, table
@@ -90,9 +92,11 @@ def connect(
 def _log_in(tenant: str, provider: str, name: str, fields: Mapping[str, str], account: str | None) -> None:
     """Connect, or connect again, through a browser; then settle which account it is."""
     with local_door.logins() as logins:
-        connected = local_door.connect_in_browser(logins, local_door.Login(tenant, provider, name, fields))
+        connected = local_door.connect_in_browser(logins, local_door.Login(tenant, provider, name, fields, account))
         say(f"Integration {connected.integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
-        wanted = account or (_picked(connected.accounts) if connected.waits_for_choice else None)
+        wanted = account or (
+            _picked(connected.integration_id, connected.accounts) if connected.waits_for_choice else None
+        )
         if wanted is not None and (connected.chosen is None or connected.chosen.id != wanted):
             connected = logins.choose(connected.integration_id, wanted)
     if connected.waits_for_choice:
@@ -105,10 +109,11 @@ def _log_in(tenant: str, provider: str, name: str, fields: Mapping[str, str], ac
 def _say_account(connected: Connected) -> None:
     if connected.chosen is not None:
         say(f"It uses account {safe(connected.chosen.id)}, {safe(connected.chosen.name)}.")
-    say(f"{_due(connected.resumed)} now.")
+    if connected.resumed:
+        say(f"{_due(connected.resumed)} now.")
 
 
-def _picked(accounts: Sequence[Reached]) -> str | None:
+def _picked(integration_id: UUID, accounts: Sequence[Reached]) -> str | None:
     """The account that the person at the terminal picks; None where there is none."""
     if not sys.stdin.isatty():
         return None
@@ -117,7 +122,7 @@ def _picked(accounts: Sequence[Reached]) -> str | None:
         say(f"  {number}  {safe(each.id)}  {safe(each.name)}")
     number = int(typer.prompt("Which account", type=int, default=1))
     if not 1 <= number <= len(usable):
-        raise Problem(f"There is no number {number}: it waits for `mesh integrations choose`.")
+        raise Problem(f"There is no number {number}: choose with `mesh integrations choose {integration_id} ACCOUNT`.")
     return usable[number - 1].id
 
 
@@ -145,7 +150,10 @@ def every_account(id: UUID) -> None:
         reached = logins.accounts(id)
     with session.transaction() as connection:
         row = db.integrations.get(connection, id)
-    _list(reached, row.external_account_id if row is not None else None)
+    chosen = row.config.get("account_id") if row is not None else None
+    _list(reached, chosen)
+    if chosen is None:
+        say(f"It waits for its account: `mesh integrations choose {id} ACCOUNT`.")
 
 
 @app.command()
@@ -227,7 +235,7 @@ def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only."
         known_tenant(connection, tenant)
         rows = db.integrations.every(connection, tenant)
     table(
-        ("id", "state", "tenant", "provider", "name", "token", "why"),
+        ("id", "state", "tenant", "provider", "name", "account", "token", "why"),
         (
             (
                 row.id,
@@ -235,6 +243,7 @@ def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only."
                 row.tenant_id,
                 row.provider,
                 row.name,
+                _account(row),
                 _until(row),
                 row.state_reason or row.hold_reason,
             )
@@ -242,6 +251,33 @@ def every(tenant: Annotated[str | None, typer.Option(help="Of this tenant only."
         ),
         empty="No integrations yet: connect one with `mesh integrations connect`.",
     )
+
+
+@app.command()
+def show(id: UUID) -> None:
+    """One integration: its account, its fields, its login, and when its streams were read."""
+    with session.transaction() as connection:
+        row = next((each for each in db.integrations.every(connection) if each.id == id), None)
+        token = db.tokens.get(connection, id)
+        read = db.cursors.synced(connection, id)
+    if row is None:
+        raise Problem(accounts.nowhere(id))
+    say(f"{row.provider} of {row.tenant_id}, {row.name}  {id}")
+    facts: dict[str, Any] = {"state": row.state, "why": row.state_reason or row.hold_reason, "account": _account(row)}
+    facts |= {name: value for name, value in row.config.items() if name not in ("account_id", "account_name")}
+    facts |= {"token": _until(row)}
+    if token is not None:
+        facts |= {"scopes": ", ".join(token.scopes), **token.details}
+    facts |= {f"{name} read": ago(at) or "never" for name, at in read.items()}
+    for name, value in facts.items():
+        if value:
+            say(f"  [dim]{safe(name):<16}[/] {safe(str(value))}")
+
+
+def _account(row: Any) -> str:
+    """The account at the provider that it uses, with its name and currency."""
+    known = (row.config.get(name) for name in ("account_id", "account_name", "currency"))
+    return " ".join(str(each) for each in known if each)
 
 
 def _until(row: Any) -> str:
@@ -252,7 +288,7 @@ def _until(row: Any) -> str:
         return "ended"
     if row.token_expires_at is None:
         return "does not expire"
-    renewed = ", renewed before" if row.token_next_refresh_at else ""
+    renewed = ", renewed before that" if row.token_next_refresh_at else ""
     expired = row.token_expires_at <= datetime.now(UTC)
     return f"expired {ago(row.token_expires_at)}" if expired else f"ends {ago(row.token_expires_at)}{renewed}"
 

@@ -89,6 +89,7 @@ class Login:
     provider: str
     name: str
     fields: Mapping[str, str]
+    account: str | None = None  # the one to use, where that was said beforehand
 
 
 def connect_in_browser(oauth: OAuth, login: Login, *, wait_s: float = WAIT_S) -> Connected:
@@ -202,6 +203,15 @@ def _address(public_url: str) -> tuple[str, int] | None:
     return (host, port) if here and parts.scheme == "http" else None
 
 
+def _next(login: Login, connected: Connected) -> str:
+    """What is to be done when the login has come back."""
+    if not connected.waits_for_choice:
+        return "You may close this page."
+    if login.account is not None:
+        return f"The terminal says whether account {login.account} can be used."
+    return "Now choose one of its accounts in the terminal."
+
+
 class _Handler(BaseHTTPRequestHandler):
     """The door's two pages."""
 
@@ -263,12 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - shown here, and the command ends with it
             return self._failed(error)
         which = "" if connected.chosen is None else f": {connected.chosen.name} ({connected.chosen.id})"
-        then = (
-            "Now choose one of its accounts in the terminal."
-            if connected.waits_for_choice
-            else "You may close this page."
-        )
-        self._page(200, "Connected", f"{door.title} is connected{which}. {then}")
+        self._page(200, "Connected", f"{door.title} is connected{which}. {_next(door.login, connected)}")
         return door.outcomes.put(connected)
 
     def _browser_secret(self) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.json import JSON
@@ -165,7 +166,8 @@ def _event_line(event: Any, ids: bool) -> str:
     given = event.idempotency_key if event.caused_by is None else None  # a producer's own, or made of its message
     key = f"  id {safe(given)}" if given and not given.startswith("message:") else ""
     shown = f"  [dim]{event.id}[/]" if ids else ""
-    return f"[bold]{safe(event.type)}[/] of {safe(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
+    what = f" ({safe(str(event.data['stream']))})" if event.data.get("stream") else ""
+    return f"[bold]{safe(event.type)}[/]{what} of {safe(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
 
 
 def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
@@ -184,11 +186,23 @@ def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
         hook = db.webhooks.get(connection, delivery.webhook_id) if delivery.webhook_id else None
         branch = tree.add(_delivery_line(delivery, hook, ids))
         for attempt in db.attempts.of_delivery(connection, delivery.id):
-            branch.add(_attempt_line(attempt))
-        if delivery.result and delivery.result.get("uri"):
-            branch.add(f"kept {safe(delivery.result['uri'].rpartition('/')[2])}, {_size(delivery.result)}")
+            branch.add(_attempt_line(attempt, called=delivery.webhook_id is None))
+        for line in _came_of(delivery.result or {}):
+            branch.add(line)
     for child in db.events.caused(connection, event.id):
         _grow(connection, tree.add(f"published {_event_line(child, ids)}"), child, ids)
+
+
+def _came_of(result: Mapping[str, Any]) -> Iterator[str]:
+    """What an adapter says of what it did: its facts in a line, and each part of a batch that was refused."""
+    if result.get("uri"):
+        yield f"kept {safe(result['uri'].rpartition('/')[2])}, {_size(result)}"
+        return
+    facts = [f"{name} {value}" for name, value in result.items() if isinstance(value, str | int | float)]
+    if facts:
+        yield f"result: {safe(', '.join(facts))}"
+    for part in result.get("refused") or ():
+        yield f"[red]refused[/] {safe(str(part.get('event_id', '')))}: {safe(str(part.get('why', '')))}"
 
 
 def _size(result: Any) -> str:
@@ -210,12 +224,14 @@ def _when(delivery: Any) -> str:
     return "  until its integration works again" if parked else f"  due {ago(delivery.due_at)}"
 
 
-def _attempt_line(attempt: Any) -> str:
+def _attempt_line(attempt: Any, *, called: bool) -> str:
+    """One attempt; what was called is left out where the target is in the delivery's own line."""
+    what = f"  {attempt.method} {safe(urlsplit(attempt.url).path)}" if called and attempt.url else ""
     took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
     answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
     why = f"  {safe(attempt.error_code)}: {safe(attempt.error_message or '')}" if attempt.error_code else ""
     began = moment(attempt.started_at)
-    return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{answer}{took}{why}"
+    return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{what}{answer}{took}{why}"
 
 
 def _coloured(word: str) -> str:

@@ -47,11 +47,15 @@ def sync(
     if wait:
         _watch(id, syncs)
     else:
-        say(f"Follow it: mesh events show {syncs[0].event_id}")
+        for each in syncs:
+            say(f"Follow it: mesh events show {each.event_id}")
 
 
 def _day(text: str) -> date:
-    day = parse_since(text).date()
+    try:
+        day = parse_since(text).date()
+    except Problem:
+        raise Problem(f'--since "{text}" is no day: give one such as 2026-09-01, or a duration such as 30d.') from None
     if day > datetime.now(UTC).date():
         raise Problem(f"--since {text} is in the future: give a day that has been.")
     return day
@@ -213,9 +217,7 @@ def _summary(account_id: UUID, stands: Sequence[_Stand]) -> str:
     with session.transaction() as connection:
         metrics = db.metrics.fetched_since(connection, account_id, began)
         campaigns = db.links.seen_since(connection, account_id, began)
-    rows = many(metrics.rows, "row", "rows")
-    seen = many(campaigns.present, "campaign", "campaigns")
-    return (
-        f"Synced in {lasting(took_s)}: {rows} of {many(metrics.days, 'day', 'days')} stored,"
-        f" {seen} seen, {campaigns.deleted} deleted."
-    )
+    stored = f"{many(metrics.rows, 'row', 'rows')} of {many(metrics.days, 'day', 'days')} stored"
+    seen = f"{many(campaigns.present, 'campaign', 'campaigns')} seen, {campaigns.deleted} deleted"
+    found = [text for text, some in ((stored, metrics.rows), (seen, campaigns.present or campaigns.deleted)) if some]
+    return f"Synced in {lasting(took_s)}: {', '.join(found) or 'there was nothing to store'}."

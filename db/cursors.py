@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,16 @@ def get(connection: Connection, integration_id: UUID, stream: str) -> dict[str, 
         stream=stream,
     )
     return dict(rows[0][0]) if rows else {}
+
+
+def synced(connection: Connection, integration_id: UUID) -> dict[str, datetime | None]:
+    """When each stream was last read to its end; None = never."""
+    rows = run(
+        connection,
+        "select stream, synced_at from sync_cursors where integration_id = %(id)s order by stream",
+        id=integration_id,
+    )
+    return {row.stream: row.synced_at for row in rows}
 
 
 def lock_accounts(connection: Connection, integration_ids: Collection[UUID]) -> None:
@@ -61,6 +72,15 @@ def move(connection: Connection, moves: Sequence[Move]) -> None:
             [(str(m.integration_id), m.stream, m.cursor, m.finished) for m in moves],
             ("integration_id", "stream", "cursor", "finished"),
         ),
+    )
+
+
+def forget(connection: Connection, integration_id: UUID) -> None:
+    """Another account is behind this integration from now on: nothing of it was read yet. Plans stay."""
+    run(
+        connection,
+        "update sync_cursors set cursor = '{}', synced_at = null, updated_at = now() where integration_id = %(id)s",
+        id=integration_id,
     )
 
 

@@ -558,6 +558,17 @@ def unpark(connection: Connection, integration_id: UUID) -> int:
     )
 
 
+def restart(connection: Connection, integration_id: UUID, event_type: str) -> int:
+    """Let what is done in steps begin again. How many; one whose step is being made goes on from that."""
+    return count(
+        connection,
+        f"update deliveries set progress = null where integration_id = %(id)s and event_type = %(type)s"
+        f" and state in {_WAITING}",
+        id=integration_id,
+        type=event_type,
+    )
+
+
 def get(connection: Connection, delivery_id: UUID) -> Any | None:
     """One delivery with everything, or None."""
     rows = run(connection, "select * from deliveries where id = %(id)s", id=delivery_id)

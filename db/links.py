@@ -33,6 +33,11 @@ def of_campaign(connection: Connection, integration_id: UUID, tenant_id: str, ke
     return rows[0] if rows else None
 
 
+def forget(connection: Connection, integration_id: UUID) -> None:
+    """Forget an integration's links: another account is behind it from now on."""
+    run(connection, "delete from campaign_links where integration_id = %(id)s", id=integration_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One link of a tenant's account; `details` as JSON text."""

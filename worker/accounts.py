@@ -92,7 +92,7 @@ def reconnect(
     db.integrations.set_fields(
         connection, integration_id, {**beside, **config}, _sealed(vault, integration_id, secrets)
     )
-    return resume(connection, integration_id)
+    return activate(connection, integration_id)
 
 
 def settled(
@@ -131,12 +131,29 @@ def disconnect(connection: Connection, integration_id: UUID) -> None:
 
 
 def pause(connection: Connection, integration_id: UUID) -> None:
-    """Stop calling; deliveries wait."""
+    """Stop calling; deliveries wait. Raises AccountError for one that is disconnected."""
+    _connected(db.integrations.get(connection, integration_id, lock=True))
     _change(connection, integration_id, "paused", "Its owner paused it.")
 
 
 def resume(connection: Connection, integration_id: UUID) -> int:
-    """Call again. How many waiting deliveries are due now. Raises AccountError while an account is to be chosen."""
+    """Call again one that was paused. How many waiting deliveries are due now.
+
+    Raises AccountError for one that is disconnected, and while an account is to be chosen.
+    """
+    _connected(db.integrations.get(connection, integration_id, lock=True))
+    return activate(connection, integration_id)
+
+
+def _connected(row: Any | None) -> None:
+    if row is not None and row.state == "disconnected":
+        raise AccountError(
+            f"Integration {row.id} is disconnected: `mesh integrations reconnect {row.id}` connects it again."
+        )
+
+
+def activate(connection: Connection, integration_id: UUID) -> int:
+    """Call again, whatever it was. How many waiting deliveries are due now. Raises as `resume` without an account."""
     row = db.integrations.get(connection, integration_id, lock=True)
     if row is not None and _waits_for_choice(row):
         raise AccountError(
@@ -151,7 +168,7 @@ def _waits_for_choice(row: Any) -> bool:
     """Whether nobody has said yet which account of a login this is."""
     facts = PROVIDERS.get(row.provider)
     oauth = facts.oauth if facts is not None else None
-    return oauth is not None and oauth.accounts is not None and row.external_account_id is None
+    return oauth is not None and oauth.accounts is not None and "account_id" not in row.config
 
 
 def _due(connection: Connection, integration_id: UUID) -> int:

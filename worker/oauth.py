@@ -18,7 +18,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine
 
+import db.cursors
+import db.deliveries
 import db.integrations
+import db.links
 import db.oauth_states
 import db.tenants
 import db.tokens
@@ -30,6 +33,7 @@ from providers.oauth2 import CODE_USED, PERMISSION_MISSING, WRONG_CLIENT, Client
 from worker import accounts, ids, oauth_errors
 from worker.accounts import AccountError
 from worker.grants import client, held_on, opened, sealed, setting_missing
+from worker.syncs import SYNC_DUE
 from worker.tenants import unknown as unknown_tenant
 from worker.tokens import Tokens
 from worker.vault import Vault, VaultError
@@ -214,9 +218,12 @@ class OAuth:
         try:
             return _asked(facts, ours, self.tokens.grant(integration_id))
         except CredentialsRejected as error:
+            said = str(error).rstrip(".")
             raise oauth_errors.ProviderRefused(
-                f"{facts.title} does not take the token any more: connect it again with"
-                f" `mesh integrations reconnect {integration_id}` ({str(error).rstrip('.')})."
+                f"{said}."
+                if "mesh integrations" in said  # it says itself what to do
+                else f"{facts.title} does not take the token any more: connect it again with"
+                f" `mesh integrations reconnect {integration_id}` ({said})."
             ) from None
         except ProviderError as error:
             raise _explained(facts, error) from None
@@ -397,10 +404,19 @@ def _account(connection: Connection, login: Any) -> Any:
 
 
 def _chosen(reached: Sequence[Reached], before: str | None) -> Reached | None:
-    """The account that was chosen before, else the only one there is."""
+    """The account that was chosen before; the only one there is where none was. Another one is for people to choose."""
     usable = [each for each in reached if not each.unusable]
-    kept = next((each for each in usable if each.id == before), None)
-    return kept or (usable[0] if len(usable) == 1 else None)
+    if before is not None:
+        return next((each for each in usable if each.id == before), None)
+    return usable[0] if len(usable) == 1 else None
+
+
+def _start_afresh(connection: Connection, integration_id: UUID) -> None:
+    """Another account is behind it: the campaigns, cursors and walks of the one before are not its own."""
+    db.cursors.lock_accounts(connection, [integration_id])
+    db.links.forget(connection, integration_id)
+    db.cursors.forget(connection, integration_id)
+    db.deliveries.restart(connection, integration_id, SYNC_DUE)
 
 
 def _settle(
@@ -414,12 +430,17 @@ def _settle(
     """Give an integration its account, or let it wait for one. How many waiting deliveries are due now."""
     names = {each.name for each in facts.fields}
     kept = {name: value for name, value in config.items() if name in names}
+    before = row.external_account_id
     if chosen is not None:
         kept |= {"account_id": chosen.id, "account_name": chosen.name, **chosen.config}
-    db.integrations.set_account(connection, row.id, chosen.id if chosen else None, kept)
+        if before not in (None, chosen.id):
+            _start_afresh(connection, row.id)
+    # Without one the last account's id stays: whether the next one is another must be known.
+    db.integrations.set_account(connection, row.id, chosen.id if chosen else before, kept)
     if reached and chosen is None:
+        lost = f"the login does not reach account {before}: log in again as somebody who does, or " if before else ""
         db.integrations.set_state(
-            connection, row.id, "paused", f"choose an account: mesh integrations accounts {row.id}"
+            connection, row.id, "paused", f"{lost}choose an account: mesh integrations accounts {row.id}"
         )
         return 0
-    return accounts.resume(connection, row.id)
+    return accounts.activate(connection, row.id)

@@ -204,16 +204,22 @@ def _syncable(row: Any) -> Provider:
 
 def refusal(account: Any) -> str | None:
     """Why an account is not synced now, in a sentence; None when it is."""
-    sentence = _REFUSALS.get(account.state)
+    if account.state not in _REFUSALS:
+        return None
+    what, then = _REFUSALS[account.state]
     reason = account.state_reason.rstrip(".")
-    return sentence.format(id=account.id, why=f" ({reason})" if reason else "") if sentence else None
+    if "mesh integrations" in reason:  # it says itself what to do
+        return f"Integration {account.id} {what}: {reason}."
+    why = f" ({reason})" if reason and account.state != "disconnected" else ""
+    return f"Integration {account.id} {what}{why}: {then.format(id=account.id)}."
 
 
-_REFUSALS: Mapping[str, str] = {
-    "paused": "Integration {id} is paused{why}: `mesh integrations resume {id}`, then sync.",
-    "needs_reconnect": "Integration {id} needs to be reconnected{why}: `mesh integrations reconnect {id}`, then sync.",
-    "blocked": "Integration {id} is blocked{why}: mend that there, then `mesh integrations resume {id}`.",
-    "disconnected": "Integration {id} is disconnected: `mesh integrations reconnect {id}` connects it again.",
+# What is said of a state, and what ends it.
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "paused": ("is paused", "`mesh integrations resume {id}`, then sync"),
+    "needs_reconnect": ("needs to be reconnected", "`mesh integrations reconnect {id}`, then sync"),
+    "blocked": ("is blocked", "mend that there, then `mesh integrations resume {id}`"),
+    "disconnected": ("is disconnected", "`mesh integrations reconnect {id}` connects it again"),
 }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -145,7 +146,12 @@ def test_a_login_from_the_first_line_to_the_account(
     ]
     for secret in (query_of(callback)["code"], query_of(callback)["state"], cookie.value or "-", APP_SECRET):
         assert secret not in said + page.text
-    assert re.search(r"ends in 60 min, renewed before", mesh("integrations", "list").stdout)
+    listed = mesh("integrations", "list").stdout
+    assert re.search(r"default +1001 North EUR +ends in 60 min, renewed before that", listed)
+    shown = mesh("integrations", "show", account).stdout
+    for fact in ("state +active", "account +1001 North EUR", "pixel_id +px1", "scopes +read, write"):
+        assert re.search(fact, shown), shown
+    assert is_one_sentence(mesh("integrations", "show", str(UUID(int=1))).stderr)
 
 
 def test_several_accounts_without_a_terminal_are_listed(
@@ -217,8 +223,8 @@ def test_strangers_and_replays_do_not_end_it(
         assert command.process.poll() is None
         for path in ("/", "/oauth/other/authorize", "/oauth/../etc/passwd", f"{urlsplit(address).path}/x"):
             assert mine.open(urlsplit(address)._replace(path=path).geturl()).status == 404
-        second = come_back(mine, address)
-        assert mine.open(second).status == 200
+        page = mine.open(come_back(mine, address))
+        assert (page.status, "The terminal says whether account 1001 can be used." in page.text) == (200, True)
         assert command.ended()[0] == 0
 
 
@@ -428,11 +434,11 @@ def test_a_person_picks_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
     reached = [Reached("1", "Shut", unusable="It is closed."), Reached("2", "North"), Reached("3", "South")]
     for answer, picked in ((1, "2"), (2, "3")):
         monkeypatch.setattr("typer.prompt", lambda *_, answer=answer, **__: answer)
-        assert integrations._picked(reached) == picked
+        assert integrations._picked(UUID(int=1), reached) == picked
     for answer in (0, 3, -1):
         monkeypatch.setattr("typer.prompt", lambda *_, answer=answer, **__: answer)
         with pytest.raises(Problem, match=f"There is no number {answer}"):
-            integrations._picked(reached)
+            integrations._picked(UUID(int=1), reached)
 
 
 def test_commands_know_each_other() -> None:

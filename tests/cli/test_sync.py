@@ -16,6 +16,7 @@ import cli.syncs
 import settings
 from cli import session
 from cli.main import app
+from cli.show import _came_of
 from sandbox.process import Sandbox
 from tests.conftest import KEYS
 from tests.mesh import Mesh
@@ -123,6 +124,22 @@ def test_plain_lines_and_what_was_stored(sync: Sync, mesh: Mesh) -> None:
     assert re.fullmatch(r"Synced in \d+ \w+: 60 rows of 6 days stored, 2 campaigns seen, 1 deleted\.", lines[-1])
 
 
+def test_the_tree_of_a_sync_says_what_each_step_called_and_what_came_of_it(sync: Sync, mesh: Mesh) -> None:
+    sync("--stream", "numbers")
+    shown = CliRunner().invoke(app, ["events", "show", str(mesh.one("select id from events"))]).stdout
+    assert "sync.due (numbers) of acme" in shown
+    assert re.search(r"attempt 1 .* succeeded  GET /\S+  answered 200", shown), shown
+    assert "result: " in shown
+
+
+def test_what_was_refused_of_a_batch_is_in_the_tree() -> None:
+    refused = [{"event_id": "att_4:purchase", "why": "`source_url` is missing."}]
+    assert list(_came_of({"sent": 1, "refused": refused})) == [
+        "result: sent 1",
+        "[red]refused[/] att_4:purchase: `source_url` is missing.",
+    ]
+
+
 def test_bars_on_a_terminal(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(cli.syncs, "console", Console(file=screen, force_terminal=True, width=100))
@@ -201,7 +218,7 @@ def test_an_account_that_stops_meanwhile(sync: Sync, mesh: Mesh, account: UUID, 
 
 def test_an_account_that_waits_for_a_choice_says_so(sync: Sync, mesh: Mesh, account: UUID) -> None:
     mesh.sql("update integrations set state = 'paused', state_reason = 'choose an account: mesh integrations accounts'")
-    assert "is paused (choose an account: mesh integrations accounts): " in problem(sync())
+    assert problem(sync()) == f"Integration {account} is paused: choose an account: mesh integrations accounts."
 
 
 def test_without_workers_it_does_not_wait_for_ever(sync: Sync, clock: Clock) -> None:
@@ -215,7 +232,7 @@ def test_without_workers_it_does_not_wait_for_ever(sync: Sync, clock: Clock) -> 
     [
         (["--stream", "sales"], "Paged has no stream 'sales': there are numbers, campaigns."),
         (["--since", "2999-01-01"], "--since 2999-01-01 is in the future: give a day that has been."),
-        (["--since", "soon"], '"soon" is neither a duration'),
+        (["--since", "soon"], '--since "soon" is no day: give one such as 2026-09-01'),
         (["--since", "3d", "--full"], "Give either --since or --full"),
     ],
 )

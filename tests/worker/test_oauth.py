@@ -196,9 +196,47 @@ def test_the_account_that_was_chosen_stays_where_the_login_still_reaches_it(mesh
     first = logins.connect()
     logins.oauth.choose(first.integration_id, "1002")
     assert row_of(mesh, logins.connect()).external_account_id == "1002"
-    one_account(mesh.sandbox)  # 1001, and no longer 1002
-    again = logins.connect()
-    assert (row_of(mesh, again).external_account_id, row_of(mesh, again).state) == ("1001", "active")
+
+
+def test_nothing_goes_to_another_account_than_the_one_that_was_chosen(mesh: Mesh, logins: Logins) -> None:
+    first = logins.connect()
+    logins.oauth.choose(first.integration_id, "1002")
+    mesh.sandbox.control.do("oauth2", "end_logins")
+    ((_, delivery_id),) = mesh.publish(EVENT, DATA).deliveries
+    mesh.deliver(delivery_id)
+    mesh.deliver(delivery_id)
+    one_account(mesh.sandbox)  # 1001, and no longer 1002: somebody else logged in
+    for _ in range(2):
+        again = logins.connect()
+        assert (again.waits_for_choice, again.resumed) == (True, 0)
+        row = row_of(mesh, again)
+        assert (row.state, row.config) == ("paused", {})
+        assert row.state_reason.startswith("the login does not reach account 1002: log in again as somebody who does")
+        assert mesh.delivery(delivery_id).due_at.year == 9999, "it waits for the account it was meant for"
+    chosen = logins.oauth.choose(again.integration_id, "1001")
+    assert (row_of(mesh, again).state, chosen.resumed) == ("active", 1)
+
+
+def test_another_account_starts_from_the_beginning(mesh: Mesh, logins: Logins) -> None:
+    connected = logins.connect()
+    logins.oauth.choose(connected.integration_id, "1001")
+    mesh.sql(
+        "insert into sync_cursors (integration_id, stream, cursor, synced_at)"
+        f" values ('{connected.integration_id}', 'insights', '{{\"through\": \"2026-11-22\"}}', now())"
+    )
+    mesh.sql(
+        "insert into campaign_links (integration_id, external_id, seen_at)"
+        f" values ('{connected.integration_id}', 'of-1001', now())"
+    )
+    walk = mesh.publish(EVENT, DATA).deliveries[0][1]
+    mesh.sql("update deliveries set event_type = 'sync.due', progress = '{\"page\": 3}'")
+    logins.oauth.choose(connected.integration_id, "1001")
+    assert mesh.count("campaign_links") == 1, "the same account keeps them"
+    assert mesh.delivery(walk).progress == {"page": 3}
+    logins.oauth.choose(connected.integration_id, "1002")
+    assert mesh.sql("select cursor, synced_at from sync_cursors") == [({}, None)]
+    assert mesh.count("campaign_links") == 0, "else its campaigns look deleted in the next listing"
+    assert mesh.delivery(walk).progress is None
 
 
 def test_a_login_that_no_longer_reaches_the_account_waits_for_another_choice(mesh: Mesh, logins: Logins) -> None:
@@ -211,7 +249,8 @@ def test_a_login_that_no_longer_reaches_the_account_waits_for_another_choice(mes
     mesh.sandbox.control.do("oauth2", "change", accounts=others)
     again = logins.connect()
     row = row_of(mesh, again)
-    assert (row.state, row.external_account_id, row.config) == ("paused", None, {}), "no call goes to the old account"
+    assert (row.state, row.config) == ("paused", {}), "no call goes to the old account"
+    assert row.external_account_id == "1001", "what it used before is remembered"
 
 
 def test_names_tell_accounts_apart(mesh: Mesh, logins: Logins) -> None:
@@ -393,6 +432,18 @@ def test_a_login_that_others_live_by_is_not_revoked(mesh: Mesh, logins: Logins) 
     mesh.sql("""update integration_tokens set details = '{"user_id": "u1"}'""")
     assert logins.oauth.disconnect(one) is Revocation.SHARED
     assert logins.oauth.disconnect(other) is Revocation.DONE
+
+
+@pytest.mark.parametrize("change", [accounts.resume, accounts.pause])
+def test_only_a_login_brings_a_disconnected_account_back(mesh: Mesh, logins: Logins, change: Any) -> None:
+    one_account(mesh.sandbox)
+    connected = logins.connect()
+    logins.oauth.disconnect(connected.integration_id)
+    with pytest.raises(AccountError, match="is disconnected: `mesh integrations reconnect"), mesh.engine.begin() as c:
+        change(c, connected.integration_id)
+    assert row_of(mesh, connected).state == "disconnected"
+    logins.connect()
+    assert row_of(mesh, connected).state == "active"
 
 
 def test_after_disconnecting_a_version_is_not_used_again(mesh: Mesh, logins: Logins) -> None:
