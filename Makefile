@@ -24,7 +24,7 @@ up: .venv/.runtime ## run the whole stack in the foreground; Ctrl-C stops it
 	@.venv/bin/mesh up
 
 test: .venv/.dev ## run the tests, against real servers (ARGS='-k name')
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.dev ## style, types, and which part may import which
 	.venv/bin/ruff check .

@@ -439,6 +439,7 @@ create table if not exists ad_metrics (
     fetched_at     timestamptz not null default now(),
     primary key (integration_id, level, external_id, day)
 ) with (fillfactor = 80);
+alter table ad_metrics set (fillfactor = 80);
 comment on column ad_metrics.fetched_at is 'When the platform last said so: a day is read again while it may change.';
 
 create table if not exists media_assets (

@@ -198,7 +198,9 @@ class Ads:
         publish("attribution.batch", TENANT, {"conversions": batch}, id="orbit-batch")
         self._until_settled("orbit-batch", *(f"orbit-{each['attribution_id']}" for each in singles))
         sent = CONVERSIONS + BATCH
-        self._count_conversions("conversions", sent, f"{sent} conversions sent to each, and counted once")
+        self._count_conversions(
+            "conversions", sent, f"{sent} conversions sent to each before the storm, each counted once"
+        )
 
     def _revoke(self, logins: OAuth) -> None:
         """Somebody takes the permission back; later an account is connected again."""

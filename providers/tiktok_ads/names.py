@@ -20,7 +20,9 @@ _EMOJI = re.compile(f"(?:[{_PICTURES}]\u200d?)+")
 def named(name: str, key: str) -> str:
     """The name that a campaign of the product gets there. InvalidPayload for a key that no name can carry."""
     if _EMOJI.search(key):
-        raise InvalidPayload(f"Campaign {key} has an emoji in its id: TikTok's names cannot carry it.", code="invalid_id")
+        raise InvalidPayload(
+            f"Campaign {key} has an emoji in its id: TikTok's names cannot carry it.", code="invalid_id"
+        )
     plain = " ".join(_EMOJI.sub(" ", name).split())
     room = LONGEST - _width(marked("", key, LONGEST))
     return marked(_clipped(plain or key, room), key, LONGEST)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 
+import settings
 import tasks.events
 from sandbox.process import Sandbox
 from tests.mesh import Mesh, eventually
@@ -123,6 +124,23 @@ def test_the_old_protocol(shop: Shop, mesh: Mesh) -> None:
     assert delivered(mesh, 1) == ["a"]
 
 
+@pytest.fixture
+def producer(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process is a producer whose environment says where the servers are."""
+    for name, value in {
+        "DATABASE_URL": servers.database_url,
+        "REDIS_URL": servers.redis_url,
+        "MESH_KEY_PREFIX": servers.key_prefix,
+    }.items():
+        monkeypatch.setenv(name, value)
+    for cached in (settings.current, tasks.events._sender):
+        cached.cache_clear()
+    yield
+    for cached in (settings.current, tasks.events._sender):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("producer")
 def test_our_own_functions(shop: Shop, mesh: Mesh) -> None:
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     tasks.events.publish("user.signup", "acme", {"user_id": "one"}, id="k", occurred_at=moment)
@@ -132,6 +150,7 @@ def test_our_own_functions(shop: Shop, mesh: Mesh) -> None:
     assert mesh.one("select occurred_at from events where idempotency_key = 'k'") == moment
 
 
+@pytest.mark.usefixtures("producer")
 def test_our_own_functions_say_what_is_wrong_before_anything_is_sent(shop: Shop, mesh: Mesh) -> None:
     with pytest.raises(EventRejected, match="user_id"):
         tasks.events.publish("user.signup", "acme", {})

@@ -200,7 +200,7 @@ def test_a_tick_looks_at_the_newest_accounts_and_the_other_one_at_all(
     first = [connected(mesh, name=f"n{number}") for number in range(5)]
     publish_due(mesh.engine)
     planned = {row[0] for row in mesh.sql("select distinct integration_id from sync_cursors")}
-    assert planned == set(first[3:])
+    assert planned == set(sorted(first)[3:])  # ids of one millisecond are in any order
     assert plan_all(mesh.engine) == 6
     assert mesh.one("select count(distinct integration_id) from sync_cursors") == 5
     assert plan_all(mesh.engine) == 0

@@ -19,7 +19,7 @@ from tests.providers.doubles import Scripted, answer
 from tests.providers.tiktok_ads.platform import CONFIG, PIXEL, Account, body_of, calling, done, run, said
 from worker.catalog import event_types
 
-ORDER: Mapping[str, Any] = event_types()["attribution.event"].example
+ORDER: Mapping[str, Any] = {**event_types()["attribution.event"].example, "happened_at": "2026-03-14T15:09:26Z"}
 
 
 def sha(text: str) -> str:
