@@ -17,6 +17,7 @@ import db.integrations
 import db.rejected
 import db.schema
 import db.sealed
+import db.tokens
 from cli import errors, session
 from cli.show import lasting, many
 from settings import Settings, load
@@ -31,6 +32,7 @@ REDIS_MIN = (6, 0)
 SKEW_S = 2.0
 ANSWER_S = 1.0  # for workers to answer
 BEAT_S = 2.5  # within which beat's tick of one second must have run
+LOGIN_DAYS = 14  # before which a person is asked to log in again
 LATE_S = 60.0  # a due delivery that waits longer is a warning
 LONG_QUEUE = 1_000
 
@@ -76,6 +78,7 @@ def _postgres() -> Iterator[Finding]:
         yield _waiting(connection)
         yield _rejected(connection)
         yield _integrations(connection)
+        yield _logins(connection)
         yield _keys(connection)
 
 
@@ -122,6 +125,14 @@ def _integrations(connection: Connection) -> Finding:
         found = many(count, "needs a person", "need a person")
         return Finding("integrations", WARNING, found, "`mesh integrations list` says why")
     return Finding("integrations", OK, "none needs a person")
+
+
+def _logins(connection: Connection) -> Finding:
+    count = db.tokens.logins_ending(connection, within_days=LOGIN_DAYS)
+    if count:
+        found = many(count, f"ends within {LOGIN_DAYS} days", f"end within {LOGIN_DAYS} days")
+        return Finding("logins", WARNING, found, "`mesh integrations show ID` says when: reconnect those")
+    return Finding("logins", OK, "none ends soon")
 
 
 def _keys(connection: Connection) -> Finding:

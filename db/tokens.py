@@ -268,6 +268,18 @@ def bury(connection: Connection, integration_id: UUID, owner: UUID, *, version: 
     )
 
 
+def logins_ending(connection: Connection, *, within_days: int) -> int:
+    """How many active accounts need a new login by then; nothing else keeps them alive."""
+    rows = run(
+        connection,
+        "select count(*) from integration_tokens t join integrations i on i.id = t.integration_id"
+        " where i.state = 'active' and least((t.details->>'login_again_by')::timestamptz,"
+        " case when t.next_refresh_at is null then t.expires_at end) < now() + %(days)s * interval '1 day'",
+        days=within_days,
+    )
+    return int(rows[0][0])
+
+
 def _values(grant: SealedGrant) -> dict[str, Any]:
     return {
         "access": grant.access_token_sealed,

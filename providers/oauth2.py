@@ -35,7 +35,8 @@ class Grant:
     expires_in_s: float | None = None  # None = it does not expire
     refresh_expires_in_s: float | None = None
     scopes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)  # shown to people: no credential in it
+    # Shown to people: no credential in it. `login_again_by` (an ISO time) is when only a new login keeps it alive.
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,20 @@ def waiting(cwd: Path, given: Mapping[str, str], *arguments: str) -> Iterator[Wa
             process.kill()
 
 
+class Bringing:
+    """A person who logs in somewhere else, and pastes the address that the login ended at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.printed: list[str] = []
+        self.brought = ""
+        monkeypatch.setattr("cli.local_door.say", self.printed.append)
+
+    def __call__(self, text: str, **_: object) -> str:
+        (login,) = (line for line in self.printed if "/authorize?" in line)
+        self.brought = Browser().decide(login.split()[-1], "allow")
+        return f" {self.brought}\n"
+
+
 def come_back(browser: Browser, address: str, decision: str = "allow") -> str:
     """Open the door, decide at the provider; the callback's address, not opened yet."""
     opened = browser.open(address)
@@ -152,6 +166,35 @@ def test_a_login_from_the_first_line_to_the_account(
     for fact in ("state +active", "account +1001 North EUR", "pixel_id +px1", "scopes +read, write"):
         assert re.search(fact, shown), shown
     assert is_one_sentence(mesh("integrations", "show", str(UUID(int=1))).stderr)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("details = '{}'", "ok +logins +none ends soon"),
+        (
+            "details = jsonb_build_object('login_again_by', now() + interval '13 days')",
+            "warning +logins +1 ends within",
+        ),
+        ("details = jsonb_build_object('login_again_by', now() + interval '15 days')", "ok +logins"),
+        ("next_refresh_at = null, expires_at = now() + interval '1 day'", "warning +logins +1 ends within"),
+    ],
+)
+def test_the_doctor_says_when_only_a_new_login_helps(
+    mesh: Mesh,
+    servers: Servers,
+    settings_here: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    found: str,
+) -> None:
+    monkeypatch.setattr("cli.checks.ANSWER_S", 0.1)
+    monkeypatch.setenv("MESH_PUBLIC_URL", "https://mesh.example.com")
+    forget()
+    monkeypatch.setattr("cli.local_door.typer.prompt", Bringing(monkeypatch))
+    assert mesh(*CONNECT, "--account", "1002").exit_code == 0
+    sql(servers, f"update integration_tokens set {change}")
+    assert re.search(found, mesh("doctor").stdout)
 
 
 def test_several_accounts_without_a_terminal_are_listed(
@@ -304,20 +347,12 @@ def test_where_browsers_reach_us_elsewhere_the_address_is_brought_by_hand(
 ) -> None:
     monkeypatch.setenv("MESH_PUBLIC_URL", url)
     forget()
-    brought: list[str] = []
-
-    def at_the_prompt(text: str, **_: object) -> str:
-        (login,) = (line for line in printed if "/authorize?" in line)
-        brought.append(Browser().decide(login.split()[-1], "allow"))
-        return f" {brought[0]}\n"
-
-    printed: list[str] = []
-    monkeypatch.setattr("cli.local_door.say", printed.append)
-    monkeypatch.setattr("cli.local_door.typer.prompt", at_the_prompt)
+    person = Bringing(monkeypatch)
+    monkeypatch.setattr("cli.local_door.typer.prompt", person)
     done = mesh(*CONNECT, "--account", "1002")
     assert done.exit_code == 0, done.stderr
-    assert brought[0].startswith(f"{url}/oauth/{NAME}/callback?")
-    assert any(f"{url}/oauth/{NAME}/callback" in line for line in printed)
+    assert person.brought.startswith(f"{url}/oauth/{NAME}/callback?")
+    assert any(f"{url}/oauth/{NAME}/callback" in line for line in person.printed)
     assert sql(servers, "select state from integrations") == [("active",)]
 
 
