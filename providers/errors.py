@@ -18,9 +18,13 @@ from __future__ import annotations
 
 
 class ProviderError(Exception):
-    """One call did not do what was asked. `code` is a stable word for rows, `str()` is for people."""
+    """One call did not do what was asked. `code` is a stable word for rows, `str()` is for people.
+
+    `holds`: it strains what was called, whose other deliveries may have to wait too.
+    """
 
     code = "provider_error"
+    holds = True
 
     def __init__(self, message: str = "", *, code: str | None = None) -> None:
         super().__init__(message or self.__class__.__doc__ or self.code)
@@ -29,13 +33,9 @@ class ProviderError(Exception):
 
 
 class Retryable(ProviderError):
-    """Trying again later may help. `wait_s` is the provider's own word, when it gave one.
-
-    `holds`: what was called is strained by it, and its other deliveries may have to wait too.
-    """
+    """Trying again later may help. `wait_s` is the provider's own word, when it gave one."""
 
     code = "retryable"
-    holds = True
 
     def __init__(self, message: str = "", *, code: str | None = None, wait_s: float | None = None) -> None:
         super().__init__(message, code=code)

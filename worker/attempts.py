@@ -113,8 +113,26 @@ class _Trial:
         return self._result
 
     def _act(self) -> Outcome:
-        self._call = self._prepare(self._claim)
-        return act(self._claim, self._call)
+        """What the adapter makes of it. Where it fails with something sent, that may have been done."""
+        self._call = None
+        call = self._call = self._prepare(self._claim)
+        try:
+            return act(self._claim, call)
+        except ProviderError:
+            raise
+        except Exception as error:
+            if call.exchange is None:
+                raise
+            raise self._unknown(error) from error
+
+    def _unknown(self, error: Exception) -> OutcomeUnknown:
+        away = is_away(error)
+        if not away:
+            log.exception("adapter_failed", delivery_id=str(self._claim.delivery_id))
+        said = "our own database did not answer" if away else f"{type(error).__name__} in the adapter; see the log"
+        unknown = OutcomeUnknown(f"The call was sent, then {said}.", code="database_away" if away else "adapter_error")
+        unknown.holds = not away
+        return unknown
 
     def _guarded(self, work: Callable[[], Value]) -> Value | ProviderError:
         """What it returns, or the error that stands for what it raised."""

@@ -170,7 +170,7 @@ def _unknown(claim: Claim, error: OutcomeUnknown, exchange: Exchange | None, dur
     if action is not None and action.repeat is not Repeat.NEVER:
         return _retry(claim, error, AttemptState.LOST, None, exchange, duration_ms, unknown=True)
     settlement = _settlement(claim, DeliveryState.FAILED, AttemptState.LOST, exchange, duration_ms, error, unknown=True)
-    return Ending(claim, settlement, strain=_strain(claim, None))
+    return Ending(claim, settlement, strain=_strain(claim, None) if error.holds else None)
 
 
 def _retry(
@@ -183,8 +183,7 @@ def _retry(
     *,
     unknown: bool = False,
 ) -> Ending:
-    holds = not isinstance(error, Retryable) or error.holds
-    strain = _strain(claim, asked_s, counts=not isinstance(error, RateLimited)) if holds else None
+    strain = _strain(claim, asked_s, counts=not isinstance(error, RateLimited)) if error.holds else None
     still_unknown = unknown or claim.unknown
     if claim.retry_count >= len(SCHEDULE_S):
         settlement = _settlement(

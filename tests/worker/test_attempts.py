@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg2
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from model import Done, Outcome
 from providers.contract import Call, Repeat
@@ -134,6 +136,26 @@ def test_a_bug_in_an_adapter_is_an_error_with_its_row_closed() -> None:
     assert (settled.state, settled.attempt_state, settled.error_code) == ("retrying", "retryable", "adapter_error")
     assert settled.error_message == "KeyError in the adapter; see the worker's log."
     assert closed == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "strained"),
+    [
+        (KeyError("x"), "adapter_error", True),
+        (OperationalError("select", {}, psycopg2.OperationalError("gone")), "database_away", False),
+    ],
+)
+def test_what_fails_after_something_was_sent_may_have_been_done(error: Exception, code: str, strained: bool) -> None:
+    def half_done(call: Call) -> Outcome:
+        post(call)
+        raise error
+
+    ended, _, transport = tried(200, run=half_done)
+    assert ended is not None
+    assert len(transport.sent) == 1
+    assert (ended.settlement.attempt_state, ended.settlement.error_code) == ("lost", code)
+    assert ended.settlement.unknown, "where repeating is not safe it is looked up first"
+    assert (ended.strain is not None) is strained
 
 
 def test_a_bug_before_the_call_is_one_too() -> None:
