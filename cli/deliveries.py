@@ -52,7 +52,7 @@ def every(
             connection, state=state_, tenant_id=tenant, provider=provider, webhook_id=webhook, limit=limit
         )
     table(
-        ("id", "state", "tries>", "provider", "event type", "when", "why"),
+        ("id", "state", "calls>", "provider", "event type", "when", "why"),
         (
             (row.id, state(row.state), row.attempt_count, row.provider, row.event_type, _when(row), row.error_message)
             for row in rows
@@ -88,7 +88,7 @@ def show(id: UUID) -> None:
     if row.error_code:
         say(f"  why       {escape(row.error_code)}: {escape(row.error_message or '')}")
     if row.external_id:
-        say(f"  there     {escape(row.external_id)}")
+        say(f"  id there  {escape(row.external_id)}")
     for attempt in attempts:
         _show_attempt(attempt)
     if row.result:

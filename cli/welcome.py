@@ -55,6 +55,8 @@ def _commands(stack: Stack) -> Iterator[str]:
         yield f"{mesh} webhooks register --tenant acme --event campaign.paused \\"
         yield f"    --url {stack.sandbox_url}{RECEIVER}"
     yield f"""{mesh} publish campaign.paused --tenant acme --data '{{"campaign_id": "cmp_1"}}'"""
+    if stack.sandbox_url:
+        yield f"{mesh} integrations connect meta_ads --tenant acme   [dim]prints the address of a login page[/]"
 
 
 def command() -> str:
