@@ -60,6 +60,13 @@ class Event:
     data: Mapping[str, Any]
     occurred_at: datetime
     caused_by: UUID | None = None  # the event whose delivery published this one
+    trace_id: UUID | None = None  # the first event of everything that came of it; None = this one is the first
+    chain_step_id: UUID | None = None  # the step that published it, for the one account that the step names
+
+    @property
+    def trace(self) -> UUID:
+        """The id that everything shares which came of one event."""
+        return self.trace_id or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,35 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """A product as a shop has it. What is None is not known, and leaves what is stored."""
+
+    external_id: str
+    title: str | None = None
+    sku: str | None = None
+    price: Decimal | None = None  # in major units of the currency
+    currency: str | None = None
+    stock: int | None = None
+    state: str | None = None  # active, inactive, deleted
+    details: Mapping[str, Any] = field(default_factory=dict)  # replaces what is stored under the same names
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as a shop has it. What is None is not known, and leaves what is stored."""
+
+    external_id: str
+    state: str | None = None  # ours: pending, ordered, shipped, delivered, cancelled, returned, failed, unknown
+    external_state: str | None = None  # the shop's own word
+    key: str | None = None  # the product's own id of it
+    total: Decimal | None = None  # in major units of the currency
+    currency: str | None = None
+    ordered_at: datetime | None = None
+    tracking: tuple[Mapping[str, Any], ...] | None = None  # [{"number", "url"?, "carrier"?}]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """How far a stream was read. `finished`: this walk has ended well."""
 
@@ -140,8 +176,18 @@ class Records:
     campaigns: tuple[Campaign, ...] = ()
     links: tuple[Link, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    products: tuple[Product, ...] = ()
+    orders: tuple[Order, ...] = ()
     cursor: Cursor | None = None
     listed_since: datetime | None = None  # a whole listing that began then has ended: who was not in it is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call cost, as the provider counts: "characters", "usd", "nano_credits", "credits", "seconds" …"""
+
+    amount: Decimal
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +199,7 @@ class Done:
     assets: tuple[MediaAsset, ...] = ()
     events: tuple[NewEvent, ...] = ()
     records: Records | None = None
+    cost: Cost | None = None  # of this one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +210,7 @@ class Wait:
     progress: Mapping[str, Any]
     external_id: str | None = None
     records: Records | None = None
+    cost: Cost | None = None  # of this one call
 
 
 Outcome = Done | Wait

@@ -167,6 +167,32 @@ comment on column webhooks.filters is 'Every key must equal the event''s value, 
 comment on column webhooks.secrets is
     'Newest first: [{"id", "sealed", "expires_at"}]; every one that has not expired signs.';
 
+-- A step of a chain: when an event of one type happens, an account does something with what it says.
+create table if not exists chain_steps (
+    id             uuid primary key default mesh_uuid(),
+    tenant_id      text not null references tenants on delete cascade,
+    chain          text not null check (length(chain) between 1 and 100),
+    position       integer not null check (position > 0),
+    after_id       uuid references chain_steps on delete cascade,
+    event_type     text not null,
+    filters        jsonb not null default '{}' check (jsonb_typeof(filters) = 'object'),
+    integration_id uuid not null references integrations on delete cascade,
+    action         text not null,
+    mapping        jsonb not null check (jsonb_typeof(mapping) = 'object'),
+    state          text not null default 'active' check (state in ('active', 'disabled', 'removed')),
+    created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
+    version        integer not null default 1
+);
+create unique index if not exists chain_steps_once on chain_steps (tenant_id, chain, position) where state <> 'removed';
+create index if not exists chain_steps_follow on chain_steps (tenant_id, event_type) where state = 'active';
+create index if not exists chain_steps_after on chain_steps (after_id) where after_id is not null;
+create index if not exists chain_steps_integration on chain_steps (integration_id);
+comment on column chain_steps.after_id is
+    'Only events that came of what this other step did; null = the first step, which any event of the type starts.';
+comment on column chain_steps.action is 'The event type that is published for the account, and for it alone.';
+comment on column chain_steps.mapping is 'The data of that event; "{{path}}" is filled in from the one that happened.';
+
 -- ------------------------------------------------------------------------------------------------------------- events
 
 create table if not exists events (
@@ -177,21 +203,27 @@ create table if not exists events (
     idempotency_key text check (length(idempotency_key) between 1 and 255),
     occurred_at    timestamptz not null,
     caused_by      uuid,
+    trace_id       uuid,
+    chain_step_id  uuid,
     accepted_at    timestamptz not null default now(),
     routed_at      timestamptz
 );
+alter table events add column if not exists trace_id uuid;
+alter table events add column if not exists chain_step_id uuid;
 create unique index if not exists events_idempotency on events (tenant_id, idempotency_key)
     where idempotency_key is not null;
 create index if not exists events_page on events (tenant_id, id desc);
 create index if not exists events_caused on events (caused_by) where caused_by is not null;
 drop index if exists events_unrouted;
 create index if not exists events_unrouted_of_tenant on events (tenant_id, id) where routed_at is null;
-comment on column events.caused_by is 'The event whose delivery published this one.';
+comment on column events.caused_by is 'The event whose delivery, or whose chain step, published this one.';
+comment on column events.trace_id is 'The event that all began with, which everything shares that came of it; null = this one.';
+comment on column events.chain_step_id is 'The step that published it, for the account that the step names and no other.';
 comment on column events.routed_at is 'Null only for an event of the SQL door that has not got its deliveries yet.';
 
 create table if not exists rejected_events (
     id           uuid primary key default mesh_uuid(),
-    door         text not null check (door in ('redis', 'sql', 'outcome')),
+    door         text not null,
     reason       text not null,
     body         bytea not null,
     body_size    bigint not null,
@@ -201,6 +233,13 @@ create table if not exists rejected_events (
     received_at  timestamptz not null default now(),
     resolved_at  timestamptz
 );
+do $$ begin
+    if not exists (select from pg_constraint where conname = 'rejected_events_door') then
+        alter table rejected_events drop constraint if exists rejected_events_door_check;  -- of earlier versions
+        alter table rejected_events add constraint rejected_events_door
+            check (door in ('redis', 'sql', 'outcome', 'chain'));
+    end if;
+end $$;
 create index if not exists rejected_events_open on rejected_events (id) where resolved_at is null;
 create index if not exists rejected_events_event on rejected_events (event_id) where event_id is not null;
 create index if not exists rejected_events_page on rejected_events (received_at desc, id desc);
@@ -218,6 +257,7 @@ create table if not exists deliveries (
     integration_id   uuid not null references integrations,
     webhook_id       uuid references webhooks,
     event_type       text not null,
+    trace_id         uuid,
     state            text not null default 'pending'
                      check (state in ('pending', 'retrying', 'waiting', 'running', 'succeeded', 'failed', 'cancelled')),
     due_at           timestamptz,
@@ -244,6 +284,7 @@ create table if not exists deliveries (
         (state in ('succeeded', 'failed', 'cancelled')) = (settled_at is not null)),
     constraint deliveries_failed check (state <> 'failed' or error_code is not null)
 ) with (fillfactor = 80);
+alter table deliveries add column if not exists trace_id uuid;
 create index if not exists deliveries_event on deliveries (event_id);
 create index if not exists deliveries_page on deliveries (tenant_id, id desc);
 create index if not exists deliveries_backlog on deliveries (provider, tenant_id, due_at)
@@ -258,6 +299,7 @@ create index if not exists deliveries_failed on deliveries (id desc) include (se
 create index if not exists deliveries_failed_tenant on deliveries (tenant_id, id desc)
     include (settled_at, provider, webhook_id) where state = 'failed';
 drop index if exists deliveries_dead;  -- of earlier versions
+comment on column deliveries.trace_id is 'Of its event; null only in rows of earlier versions.';
 comment on column deliveries.due_at is 'When it may be claimed; set exactly while it waits to be.';
 comment on column deliveries.dispatched_at is 'When its id was last sent to Redis; null = waiting here.';
 comment on column deliveries.attempt_id is
@@ -279,6 +321,7 @@ create table if not exists integration_sync_logs (
     integration_id uuid not null,
     webhook_id     uuid,
     event_type     text not null,
+    trace_id       uuid,
     attempt_number integer not null check (attempt_number > 0),
     state          text not null default 'started'
                    check (state in ('started', 'succeeded', 'retryable', 'refused', 'lost')),
@@ -292,14 +335,20 @@ create table if not exists integration_sync_logs (
     error_message  text,
     answer         text,
     external_id    text,
+    cost           numeric,
+    cost_unit      text,
     worker         text not null,
     primary key (id, started_at),
     constraint logs_finished check ((state = 'started') = (finished_at is null)),
     constraint logs_error check ((state in ('started', 'succeeded')) = (error_code is null))
 ) partition by range (started_at);
+alter table integration_sync_logs add column if not exists trace_id uuid;
+alter table integration_sync_logs add column if not exists cost numeric;
+alter table integration_sync_logs add column if not exists cost_unit text;
 create index if not exists logs_delivery on integration_sync_logs (delivery_id);
 create index if not exists logs_page on integration_sync_logs (tenant_id, started_at desc);
 comment on column integration_sync_logs.url is 'Masked: a webhook''s URL is a credential.';
+comment on column integration_sync_logs.cost is 'What this call cost, in cost_unit: characters, usd, credits …';
 comment on column integration_sync_logs.answer is 'The first 500 characters of the answer, redacted.';
 
 create table if not exists integration_sync_logs_default partition of integration_sync_logs default;
@@ -360,6 +409,7 @@ create table if not exists inbox (
     provider       text not null,
     integration_id uuid references integrations on delete cascade,
     external_id    text not null,
+    delivery_id    uuid,
     verdict        text not null check (verdict in ('accepted', 'refused')),
     reason         text not null default '',
     headers        jsonb not null default '{}',
@@ -368,8 +418,11 @@ create table if not exists inbox (
     handled_at     timestamptz,
     event_id       uuid
 );
+alter table inbox add column if not exists delivery_id uuid;
+comment on column inbox.delivery_id is 'The delivery whose work this message tells the end of.';
 create unique index if not exists inbox_once on inbox (provider, integration_id, external_id)
     where verdict = 'accepted';
+create index if not exists inbox_delivery on inbox (delivery_id) where delivery_id is not null;
 create index if not exists inbox_open on inbox (id) where verdict = 'accepted' and handled_at is null;
 
 create table if not exists sync_cursors (

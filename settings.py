@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from click import ClickException
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Network = IPv4Network | IPv6Network
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     mesh_home: Path = Path(".mesh")
     mesh_encryption_keys: SecretStr = SecretStr("")  # "k2:<key>,k1:<key>"; the first encrypts, all decrypt
     mesh_public_url: str = "http://127.0.0.1:8000"
+    mesh_hooks_url: str = ""  # where providers reach our doors for webhooks and media; empty = mesh_public_url
     mesh_key_prefix: str = ""  # before every key and queue on Redis, producers included: for a server that is shared
     mesh_media_url: str = ""  # any fsspec URL; empty = the folder `media` in MESH_HOME
 
@@ -63,6 +64,18 @@ class Settings(BaseSettings):
     elevenlabs_base_url: str = ""
     capcut_base_url: str = ""
     zapier_base_url: str = ""
+
+    autods_gateway_url: str = ""
+    autods_research_url: str = ""
+
+    # Paths of single operations where an API's are assumed or have moved: {"operation": "/path"} in JSON.
+    mindstudio_paths: dict[str, str] = {}
+    autods_paths: dict[str, str] = {}
+    elevenlabs_paths: dict[str, str] = {}
+    capcut_paths: dict[str, str] = {}
+
+    autods_address_style: Literal["", "address1", "address_1"] = ""
+    capcut_license_key: SecretStr = SecretStr("")
 
     tiktok_ads_authorize_url: str = ""  # as the provider's portal shows it, with what it has in its query
     meta_ads_authorize_url: str = ""
@@ -92,10 +105,12 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value.replace("postgresql+psycopg2://", "postgresql://").replace("postgres://", "postgresql://")
 
-    @field_validator("mesh_public_url")
+    @field_validator("mesh_public_url", "mesh_hooks_url")
     @classmethod
-    def _web_address(cls, value: str) -> str:
+    def _web_address(cls, value: str, info: ValidationInfo) -> str:
         """`http(s)://host[:port][/path]`."""
+        if not value and info.field_name == "mesh_hooks_url":
+            return value
         parts = urlsplit(value)  # raises ValueError itself for a broken one
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be an address such as https://mesh.example.com")
@@ -119,6 +134,11 @@ class Settings(BaseSettings):
         return self.mesh_home / "stack.json"
 
     @property
+    def hooks_url(self) -> str:
+        """Where providers reach our doors for webhooks, callbacks and media."""
+        return self.mesh_hooks_url or self.mesh_public_url
+
+    @property
     def media_url(self) -> str:
         """The fsspec URL under which media files are kept."""
         return self.mesh_media_url or (self.mesh_home / "media").absolute().as_uri()
@@ -129,7 +149,12 @@ class Settings(BaseSettings):
 
     def provider_setting(self, provider: str, name: str) -> str:
         """What is set for one provider under a name; empty = its own default."""
-        return str(getattr(self, f"{provider}_{name}", ""))
+        value = getattr(self, f"{provider}_{name}", "")
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def provider_paths(self, provider: str) -> dict[str, str]:
+        """The paths set for single operations of a provider."""
+        return dict(getattr(self, f"{provider}_paths", {}))
 
     def provider_credentials(self, provider: str) -> dict[str, str]:
         """The account-wide credentials set for a provider, by the field names of its connect form."""

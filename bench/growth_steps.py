@@ -28,7 +28,8 @@ from db.engine import Rows, connect, run
 from model import NewEvent
 from worker import ids
 from worker.catalog import event_types
-from worker.enqueue import MESSAGE_KEY, accept, store_deliveries
+from worker.enqueue import accept, store_deliveries
+from worker.event_checks import MESSAGE_KEY
 from worker.recipients import Recipients
 
 BATCH = 50  # deliveries in a statement: as many as travel in one message

@@ -17,7 +17,8 @@ from cli.demo_world import TENANTS
 from tasks.events import publish, publish_many
 from worker.app import EVENTS_QUEUE, app
 from worker.catalog import event_types
-from worker.enqueue import MAX_DATA_BYTES, EventRejected, accept
+from worker.enqueue import accept
+from worker.event_checks import MAX_DATA_BYTES, EventRejected
 
 # How many of each kind in a hundred, beyond the least. The broken receivers get the rare ones.
 MIX = {

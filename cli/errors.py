@@ -54,7 +54,7 @@ def _redis_failed(error: BaseException) -> str:
 SENTENCES: Mapping[str, Say] = {
     "cli.errors.Problem": _itself,
     "settings.ConfigurationError": _itself,
-    "worker.enqueue.EventRejected": _itself,
+    "worker.event_checks.EventRejected": _itself,
     "worker.subscriptions.SubscriptionError": _itself,
     "worker.accounts.AccountError": _itself,
     "worker.redelivery.RedeliveryError": _itself,

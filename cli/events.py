@@ -18,7 +18,7 @@ from cli.errors import Problem
 from cli.show import ago, console, event_tree, known_tenant, safe, say, say_json, state, table
 from worker import rejections
 from worker.catalog import event_types, unknown
-from worker.enqueue import MESSAGE_KEY
+from worker.event_checks import MESSAGE_KEY
 
 BODY_SHOWN = 2_000  # characters of a rejected body
 

@@ -21,7 +21,8 @@ import db.rejected
 from cli import session
 from cli.errors import Problem
 from cli.show import say
-from worker.enqueue import MESSAGE_KEY, EventRejected, accept, parse
+from worker.enqueue import accept
+from worker.event_checks import MESSAGE_KEY, EventRejected, parse
 
 LOOK_S = 3.0  # how long a person waits to see a worker take the event
 LOOK_EVERY_S = 0.05

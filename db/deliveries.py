@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,9 @@ ANYTHING = ""
 SOON_S = 2.0  # who comes back earlier than the reconciler's tick would notice is announced
 WAITING_STATES = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.WAITING)
 _WAITING = "('pending', 'retrying', 'waiting')"
-_NEW = ("id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type", "attempt_id")
+_NEW = (
+    "id", "event_id", "tenant_id", "provider", "integration_id", "webhook_id", "event_type", "trace_id", "attempt_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class NewDelivery:
     integration_id: UUID
     webhook_id: UUID | None
     event_type: str
+    trace_id: UUID
 
 
 def insert(
@@ -63,6 +67,7 @@ def insert(
             str(d.integration_id),
             _text(d.webhook_id),
             d.event_type,
+            str(d.trace_id),
             _text(attempt_id),
         )
         for d, attempt_id in zip(deliveries, attempt_ids, strict=True)
@@ -78,12 +83,13 @@ _INSERT = Prepared(
     with n as (
         select *, attempt_id is not null as claimed
         from unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(tenant_id)s::text[], %(provider)s::text[],
-                    %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[], %(attempt_id)s::uuid[])
-        as n(id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_id)
+                    %(integration_id)s::uuid[], %(webhook_id)s::uuid[], %(event_type)s::text[], %(trace_id)s::uuid[],
+                    %(attempt_id)s::uuid[])
+        as n(id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id, attempt_id)
     ), made as (
-        insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, state,
-                                due_at, dispatched_at, attempt_id, attempt_count, lease_until, first_attempt_at)
-        select id, event_id, tenant_id, provider, integration_id, webhook_id, event_type,
+        insert into deliveries (id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id,
+                                state, due_at, dispatched_at, attempt_id, attempt_count, lease_until, first_attempt_at)
+        select id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id,
                case when claimed then 'running' else 'pending' end, case when not claimed then now() end,
                case when %(dispatched)s::bool and not claimed then now() end, attempt_id, claimed::int,
                case when claimed then now() + %(lease_s)s::float8 * interval '1 second' end,
@@ -91,9 +97,9 @@ _INSERT = Prepared(
         from n
     ), opened as (
         insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
-                                           event_type, attempt_number, started_at, worker)
-        select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, 1, now(),
-               %(worker)s::text
+                                           event_type, trace_id, attempt_number, started_at, worker)
+        select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id, 1,
+               now(), %(worker)s::text
         from n where claimed
     )
     select now()
@@ -155,14 +161,14 @@ with wanted as (
     returning d.*, greatest(w.failures, w.suspect::int) as failures
 ), opened as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
-                                       event_type, attempt_number, started_at, worker)
-    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
-           now(), %(worker)s::text
+                                       event_type, trace_id, attempt_number, started_at, worker)
+    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id,
+           attempt_count, now(), %(worker)s::text
     from claimed
 )
 select c.id, c.attempt_id, c.attempt_count, c.retry_count, c.tenant_id, c.provider, c.integration_id, c.webhook_id,
        c.progress, c.first_attempt_at, c.unknown_since is not null as unknown, c.failures, now() as started_at,
-       e.id as event_id, e.type, e.data, e.occurred_at, e.caused_by,
+       e.id as event_id, e.type, e.data, e.occurred_at, e.caused_by, e.trace_id, e.chain_step_id,
        i.config, i.secrets_sealed, coalesce(h.rate_per_s, i.rate_per_s) as rate_per_s,
        coalesce(h.max_in_flight, i.max_in_flight) as max_in_flight,
        case when h.id is null then {answers_since("i")} else {answers_since("h")} end as answers_since_s,
@@ -291,6 +297,7 @@ def give_back(connection: Connection, held: Sequence[GiveBack]) -> None:
 _SETTLED = (
     "id", "attempt_id", "started_at", "state", "attempt_state", "duration_ms", "wait_s", "retries", "unknown",
     "progress", "result", "external_id", "http_status", "error_code", "error_message", "method", "url", "answer",
+    "cost", "cost_unit",
 )  # fmt: skip
 
 
@@ -316,6 +323,8 @@ class Settlement:
     method: str | None = None
     url: str | None = None
     answer: str | None = None
+    cost: Decimal | None = None  # of this attempt, in `cost_unit`
+    cost_unit: str | None = None
 
 
 # Rows of the log are found by id and time: the two bounds open only the partitions that hold them. Who has an
@@ -326,14 +335,14 @@ with n as (
         %(attempt_state)s::text[], %(duration_ms)s::int[], %(wait_s)s::float8[], %(retries)s::int[],
         %(unknown)s::bool[], %(progress)s::jsonb[], %(result)s::jsonb[], %(external_id)s::text[],
         %(http_status)s::int[], %(error_code)s::text[], %(error_message)s::text[], %(method)s::text[],
-        %(url)s::text[], %(answer)s::text[])
+        %(url)s::text[], %(answer)s::text[], %(cost)s::numeric[], %(cost_unit)s::text[])
     as n(id, attempt_id, started_at, state, attempt_state, duration_ms, wait_s, retries, unknown, progress, result,
-         external_id, http_status, error_code, error_message, method, url, answer)
+         external_id, http_status, error_code, error_message, method, url, answer, cost, cost_unit)
 ), closed as (
     update integration_sync_logs l set
         state = n.attempt_state, finished_at = now(), duration_ms = n.duration_ms, http_status = n.http_status,
         error_code = n.error_code, error_message = n.error_message, method = n.method, url = n.url,
-        answer = n.answer, external_id = n.external_id
+        answer = n.answer, external_id = n.external_id, cost = n.cost, cost_unit = n.cost_unit
     from n where l.id = n.attempt_id and l.started_at = n.started_at
       and l.started_at >= %(oldest)s::timestamptz and l.started_at <= %(newest)s::timestamptz
 )
@@ -389,9 +398,9 @@ with n as (
     returning d.*
 ), opened as (
     insert into integration_sync_logs (id, delivery_id, event_id, tenant_id, provider, integration_id, webhook_id,
-                                       event_type, attempt_number, started_at, worker)
-    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, attempt_count,
-           now(), %(worker)s::text
+                                       event_type, trace_id, attempt_number, started_at, worker)
+    select attempt_id, id, event_id, tenant_id, provider, integration_id, webhook_id, event_type, trace_id,
+           attempt_count, now(), %(worker)s::text
     from moved
 )
 select id, attempt_id, attempt_count, now() as started_at from moved
@@ -555,6 +564,18 @@ def unpark(connection: Connection, integration_id: UUID) -> int:
         f"update deliveries set due_at = now(), dispatched_at = null where integration_id = %(id)s"
         f" and state in {_WAITING} and due_at = 'infinity'",
         id=integration_id,
+    )
+
+
+def look_again(connection: Connection, delivery_id: UUID) -> bool:
+    """Make a delivery due whose provider works on it: it has called back. False when it does not wait for that."""
+    return bool(
+        count(
+            connection,
+            "update deliveries set due_at = now(), dispatched_at = null where id = %(id)s and state = 'waiting'"
+            " and due_at < 'infinity'",
+            id=delivery_id,
+        )
     )
 
 

@@ -14,7 +14,9 @@ import jsontext
 from db.engine import Prepared, Rows, columns, run
 from model import Event
 
-_COLUMNS = ("id", "tenant_id", "type", "data", "key", "occurred_at", "caused_by")
+_COLUMNS = ("id", "tenant_id", "type", "data", "key", "occurred_at", "caused_by", "trace_id", "chain_step_id")
+
+MOST_ANCESTORS = 100  # of one event: no chain is so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -
             key,
             e.occurred_at,
             e.caused_by and str(e.caused_by),
+            e.trace_id and str(e.trace_id),
+            e.chain_step_id and str(e.chain_step_id),
         )
         for e, key in events
     ]
@@ -47,11 +51,12 @@ def insert(connection: Connection, events: Sequence[tuple[Event, str | None]]) -
 
 _INSERT = Prepared(
     "insert_events",
-    "insert into events (id, tenant_id, type, data, idempotency_key, occurred_at, caused_by, routed_at)"
-    " select n.id, n.tenant_id, n.type, n.data, n.key, n.occurred_at, n.caused_by, now()"
+    "insert into events (id, tenant_id, type, data, idempotency_key, occurred_at, caused_by, trace_id, chain_step_id,"
+    " routed_at)"
+    " select n.id, n.tenant_id, n.type, n.data, n.key, n.occurred_at, n.caused_by, n.trace_id, n.chain_step_id, now()"
     " from unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(type)s::text[], %(data)s::jsonb[], %(key)s::text[],"
-    " %(occurred_at)s::timestamptz[], %(caused_by)s::uuid[])"
-    " as n(id, tenant_id, type, data, key, occurred_at, caused_by)"
+    " %(occurred_at)s::timestamptz[], %(caused_by)s::uuid[], %(trace_id)s::uuid[], %(chain_step_id)s::uuid[])"
+    " as n(id, tenant_id, type, data, key, occurred_at, caused_by, trace_id, chain_step_id)"
     " on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing returning id",
 )
 
@@ -116,8 +121,38 @@ def find(connection: Connection, tenant_id: str, key: str) -> UUID | None:
 
 
 def caused(connection: Connection, event_id: UUID) -> Rows:
-    """The events that deliveries of this one published, in order."""
+    """The events that deliveries and chain steps of this one published, in order."""
     return run(connection, "select * from events where caused_by = %(id)s order by id", id=event_id)
+
+
+def ancestors(connection: Connection, event_id: UUID) -> list[Event]:
+    """What an event came of, nearest first; never itself."""
+    rows = run(
+        connection,
+        """
+        with recursive line as (
+            select e.*, 0 as distance from events e where e.id = %(id)s
+            union all
+            select e.*, l.distance + 1 from line l join events e on e.id = l.caused_by where l.distance < %(most)s
+        )
+        select id, tenant_id, type, data, occurred_at, caused_by, trace_id, chain_step_id
+        from line where distance > 0 order by distance
+        """,
+        id=event_id,
+        most=MOST_ANCESTORS,
+    )
+    return [Event(*row) for row in rows]
+
+
+def as_event(connection: Connection, event_id: UUID) -> Event | None:
+    """One event as the engine knows it, or None."""
+    rows = run(
+        connection,
+        "select id, tenant_id, type, data, occurred_at, caused_by, trace_id, chain_step_id from events"
+        " where id = %(id)s",
+        id=event_id,
+    )
+    return Event(*rows[0]) if rows else None
 
 
 def get(connection: Connection, event_id: UUID) -> Any | None:

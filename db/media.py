@@ -21,13 +21,14 @@ def insert(
     delivery_id: UUID,
     provider: str,
 ) -> None:
-    """Record files; one whose place is known already (a repeated step) keeps its first record."""
+    """Record files. One whose place is known already (a repeated step has replaced it) keeps its id."""
     for asset in assets:
         run(
             connection,
             "insert into media_assets (id, tenant_id, event_id, delivery_id, provider, uri, mime, size_bytes, sha256,"
             " details) values (%(id)s, %(tenant)s, %(event)s, %(delivery)s, %(provider)s, %(uri)s, %(mime)s, %(size)s,"
-            " %(sha256)s, %(details)s::jsonb) on conflict (uri) do nothing",
+            " %(sha256)s, %(details)s::jsonb) on conflict (uri) do update set mime = excluded.mime,"
+            " size_bytes = excluded.size_bytes, sha256 = excluded.sha256, details = excluded.details",
             id=asset.id,
             tenant=tenant_id,
             event=event_id,
@@ -39,6 +40,24 @@ def insert(
             sha256=asset.sha256,
             details=json.dumps(asset.details),
         )
+
+
+def id_at(connection: Connection, uri: str) -> UUID | None:
+    """The id of the file at a place; None where none was recorded."""
+    rows = run(connection, "select id from media_assets where uri = %(uri)s", uri=uri)
+    return rows[0][0] if rows else None
+
+
+def get(connection: Connection, asset_id: UUID, *, tenant_id: str | None = None) -> MediaAsset | None:
+    """One file, of this tenant where one is named; None where there is none."""
+    rows = run(
+        connection,
+        "select id, uri, mime, size_bytes, sha256, details from media_assets where id = %(id)s"
+        " and (%(tenant)s::text is null or tenant_id = %(tenant)s)",
+        id=asset_id,
+        tenant=tenant_id,
+    )
+    return MediaAsset(*rows[0]) if rows else None
 
 
 def page(connection: Connection, *, tenant_id: str | None = None, limit: int = 50) -> Rows:

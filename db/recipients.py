@@ -14,7 +14,8 @@ def recipients(connection: Connection, tenant_ids: Collection[str], event_types:
     """A row for each webhook for these types, and for each account that has none. An unknown tenant has no row.
 
     A tenant without accounts has one row without them. A paused account is among them: its deliveries wait for it.
-    `well`: active, and neither held nor failing, so that it may be called at once.
+    `well`: active, and neither held nor failing, so that it may be called at once. `chained`: the tenant has steps of
+    chains that events of these types start.
     """
     return _RECIPIENTS(connection, tenants=list(tenant_ids), types=[*event_types, "*"])
 
@@ -26,8 +27,13 @@ _RECIPIENTS = Prepared(
            i.secrets_sealed, h.id as webhook_id, h.event_type, h.filters, h.url_sealed, h.secrets as signing_secrets,
            coalesce(h.rate_per_s, i.rate_per_s) as rate_per_s,
            coalesce(h.max_in_flight, i.max_in_flight) as max_in_flight,
-           i.state = 'active' and {well("i")} and (h.id is null or {well("h")}) as well
+           i.state = 'active' and {well("i")} and (h.id is null or {well("h")}) as well,
+           coalesce(c.chained, false) as chained
     from tenants t
+    left join lateral (
+        select true as chained from chain_steps s
+        where s.tenant_id = t.id and s.event_type = any(%(types)s::text[]) and s.state = 'active' limit 1
+    ) c on true
     left join integrations i on i.tenant_id = t.id and i.state <> 'disconnected'
     left join webhooks h on h.tenant_id = t.id and h.integration_id = i.id and h.state = 'active'
          and h.event_type = any(%(types)s::text[])

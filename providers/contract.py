@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
-from model import Done, Event, Link, MediaAsset, Outcome
-from providers.errors import Unavailable
+from model import Event, Link, MediaAsset, Outcome
+from providers.errors import Unavailable, Unsupported
 from providers.http import Answer, Refusals, Request, Transport, judge
 from providers.inbound import Inbound
 from providers.oauth2 import OAuth2
@@ -33,12 +33,20 @@ class Repeat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a provider does with one event type."""
+    """What a provider does with one event type.
+
+    `repeat` may depend on the progress: a step that only looks is safe after one that was not.
+    """
 
     run: Callable[[Call], Outcome]
-    repeat: Repeat = Repeat.SAFE
-    find: Callable[[Call], Done | None] | None = None  # the outcome of a call whose answer was lost, or None
+    repeat: Repeat | Callable[[Mapping[str, Any]], Repeat] = Repeat.SAFE
+    find: Callable[[Call], Outcome | None] | None = None  # the outcome of a call whose answer was lost, or None
     needs: str = ""  # a field of the account: without it events of this type do not go there
+    publishes: tuple[str, ...] = ()  # event types that its outcomes publish
+
+    def repeat_after(self, progress: Mapping[str, Any]) -> Repeat:
+        """What may be done with a call whose answer was lost, made with this progress."""
+        return self.repeat if isinstance(self.repeat, Repeat) else self.repeat(progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,19 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many calls of one account are made at once there, which the provider says in its answers.
+
+    Accounts that share a credential share it. `lane` names the group of calls that one event belongs to, each group
+    with a ceiling of its own; empty = it does not count.
+    """
+
+    first: int  # until an answer has told
+    lane: Callable[[str, Mapping[str, Any], Mapping[str, Any]], str]  # of an event's type, its data and the config
+    read: Callable[[Answer], int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """Something that is read from a provider again and again, by its action for `sync.due`."""
 
@@ -76,7 +97,7 @@ class Provider:
 
     name: str
     title: str
-    base_url: str  # empty where every target brings its own
+    base_url: str  # empty where every target brings its own, or the settings have to
     docs_url: str
     api_version: str
     auth: str  # "none", "api_key", "oauth2"
@@ -91,8 +112,16 @@ class Provider:
     rate: Rate | None = None  # of one integration
     app_rate: Rate | None = None  # of our app there: every exchange of all tenants' integrations together
     deadline_s: float = 30.0  # of one attempt, all its exchanges: resolve, connect, send, the answer's last byte
-    publishes: tuple[str, ...] = ()  # event types that its outcomes publish
     farewell: Callable[[Transport, str], bool] | None = None  # tells who is behind a webhook's URL that it ends
+    ceiling: Ceiling | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)  # its other base URLs, by name; `<PROVIDER>_<NAME>_URL` sets
+    paths: Mapping[str, str] = field(default_factory=dict)  # by operation; `<PROVIDER>_PATHS` changes single ones
+    settings: tuple[str, ...] = ()  # further ones that its actions read: `<PROVIDER>_<NAME>`
+
+    @property
+    def publishes(self) -> frozenset[str]:
+        """Event types that its outcomes publish."""
+        return frozenset(each for action in self.actions.values() for each in action.publishes)
 
     def action(self, event_type: str) -> Action | None:
         """The action for an event type, if the provider has one."""
@@ -105,15 +134,63 @@ class MediaStore(Protocol):
     def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
         """Store one file. The same name written again replaces the file: a repeated step leaves one."""
 
+    def read(self, name: str) -> bytes | None:
+        """What was kept under a name; None when it is not there."""
+
+    def drop(self, name: str) -> None:
+        """Remove what was kept under a name, if it is there: parts of what has been put together."""
+
+    def find(self, asset_id: str) -> MediaAsset | None:
+        """A file of this tenant by the id of its asset; None where there is none."""
+
+    def load(self, asset: MediaAsset) -> bytes | None:
+        """The whole content of a file; None when it is not in storage any more."""
+
+    def link(self, asset: MediaAsset, lasts_s: float) -> str:
+        """An address from which whoever has it may fetch the file for so long: a credential."""
+
+
+class NoMedia:
+    """For calls that neither read nor leave files."""
+
+    def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
+        """Refused: there is no place for it."""
+        raise Unsupported("This call has no media storage.")
+
+    def read(self, name: str) -> bytes | None:
+        """None."""
+        return None
+
+    def drop(self, name: str) -> None:
+        """Nothing."""
+
+    def find(self, asset_id: str) -> MediaAsset | None:
+        """None."""
+        return None
+
+    def load(self, asset: MediaAsset) -> bytes | None:
+        """None."""
+        return None
+
+    def link(self, asset: MediaAsset, lasts_s: float) -> str:
+        """Refused: there is no such file."""
+        raise Unsupported("This call has no media storage.")
+
 
 class Known(Protocol):
-    """What earlier outcomes of this account left with us (`Done.records`, `Wait.records`)."""
+    """What earlier outcomes of this account left with us (`Done.records`, `Wait.records`), and who called back."""
 
     def link(self, key: str) -> Link | None:
         """A campaign of the product at this account, by the product's key; None when it was not made there."""
 
     def cursor(self, stream: str) -> Mapping[str, Any]:
         """How far a stream was read; empty before the first walk ended."""
+
+    def callback_url(self) -> str:
+        """Where the provider may tell the end of this delivery's work: good for one message. A credential."""
+
+    def called_back(self) -> bytes | None:
+        """The body that came to `callback_url`; None when nothing has come yet."""
 
 
 class NothingKnown:
@@ -126,6 +203,14 @@ class NothingKnown:
     def cursor(self, stream: str) -> Mapping[str, Any]:
         """Empty."""
         return {}
+
+    def callback_url(self) -> str:
+        """An address that nobody answers."""
+        return "https://callbacks.invalid/"
+
+    def called_back(self) -> bytes | None:
+        """None."""
+        return None
 
 
 @dataclass(slots=True)
@@ -145,9 +230,12 @@ class Call:
     now: datetime
     deadline_s: float
     transport: Transport = field(repr=False)
-    media: MediaStore = field(repr=False)
+    media: MediaStore = field(default=NoMedia(), repr=False)
     known: Known = field(default=NothingKnown(), repr=False)
     api_version: str = ""  # the provider's, or what the installation's settings say
+    hosts: Mapping[str, str] = field(default_factory=dict)  # the provider's other base URLs, by name
+    paths: Mapping[str, str] = field(default_factory=dict)  # by operation
+    settings: Mapping[str, str] = field(default_factory=dict)  # what of `Provider.settings` is set
     target_url: str = field(default="", repr=False)  # of a webhook; the URL itself is a credential
     signing_secrets: tuple[str, ...] = field(default=(), repr=False)  # all that are unexpired, newest first
     exchange: Exchange | None = None  # the last one made, for the attempt's row

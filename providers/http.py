@@ -37,10 +37,13 @@ from providers.messages import (
     MAX_ANSWER_BYTES,
     Answer,
     Headers,
+    Part,
     Request,
     api_request,
     form_request,
     masked,
+    media_request,
+    multipart_request,
     webhook_request,
 )
 from providers.pools import Limits, PooledAdapter, Sent
@@ -52,6 +55,7 @@ __all__ = [
     "Fault",
     "Headers",
     "HttpTransport",
+    "Part",
     "Refusals",
     "Request",
     "Transport",
@@ -59,6 +63,8 @@ __all__ = [
     "form_request",
     "judge",
     "masked",
+    "media_request",
+    "multipart_request",
     "retry_after",
     "webhook_request",
 ]

@@ -26,6 +26,7 @@ class Arrival:
     headers: Mapping[str, str]  # by lower-case name
     body: bytes = field(repr=False)  # the raw bytes: signatures are over these
     received_at: datetime
+    config: Mapping[str, Any] = field(default_factory=dict)  # of the account that it came to
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,18 @@ class Notice:
     kind: str  # the provider's own word
     account: str = ""  # the account there that it is about
     data: Mapping[str, Any] = field(default_factory=dict)
+    publishes: tuple[str, Mapping[str, Any]] | None = None  # the type and data of the event that it means to us
+    stream: str = ""  # what is read again because of it: a message is only a hint
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """How a provider's webhooks are verified and read."""
+    """How a provider's webhooks are verified and read.
 
-    verify: Callable[[Arrival, str], None]  # with our app's secret; raises Forged
+    `credential` names the secret that they are verified with: a field of the account, or of our app there.
+    """
+
+    verify: Callable[[Arrival, str], None]  # with the secret; raises Forged
     read: Callable[[Arrival], Sequence[Notice]]  # of a verified request; raises Malformed
     handshake: Callable[[Mapping[str, str], str], str | None] = lambda query, token: None  # the text to answer, or None
+    credential: str = "secret"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
 
 import jsontext
 from providers.errors import OutcomeUnknown
@@ -199,6 +202,50 @@ def form_request(
     secret = tuple(value for name, value in form.items() if _is_credential(name) or name in _FORM_CREDENTIALS)
     body = urlencode(form).encode()
     return _api_request(method, base_url, path, {**headers, **kind}, query, body, secret, max_answer_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a form with files."""
+
+    name: str
+    content: bytes = field(repr=False)
+    filename: str | None = None  # None = a plain field
+    mime: str | None = None
+
+
+def multipart_request(
+    method: str,
+    base_url: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+    parts: Sequence[Part],
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
+) -> Request:
+    """The same with a form that carries files as its body (multipart/form-data); a name may repeat."""
+    fields = [RequestField(part.name, part.content, filename=part.filename) for part in parts]
+    for made, part in zip(fields, parts, strict=True):
+        made.make_multipart(content_type=part.mime)
+    body, kind = encode_multipart_formdata(fields)
+    sent = {**headers, "Content-Type": kind}
+    return _api_request(method, base_url, path, sent, query, body, (), max_answer_bytes)
+
+
+def media_request(method: str, url: str, max_answer_bytes: int = MAX_ANSWER_BYTES) -> Request:
+    """A look at (HEAD) or a download of (GET) a file whose address a tenant or a provider gave: a public one, or one
+    of the private networks that are allowed. The address may be a credential and is shown masked.
+    """
+    return Request(
+        method=method,
+        url=url,
+        headers={"Accept-Encoding": "identity", "User-Agent": "AgentMesh/1"},
+        body=b"",
+        shown_url=masked(url),
+        max_answer_bytes=max_answer_bytes,
+        cut_answer=method == "HEAD",
+    )
 
 
 def _api_request(

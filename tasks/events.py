@@ -18,7 +18,7 @@ from celery.exceptions import Reject
 from settings import current
 from worker.app import EVENTS_QUEUE, app
 from worker.dispatch import LATER
-from worker.enqueue import parse
+from worker.event_checks import parse
 from worker.sending import Message, Sender, redis_client
 
 BATCH = 50  # events in a message of publish_many

@@ -25,7 +25,8 @@ from settings import Settings
 from worker import accounts, deliver, receive
 from worker.calls import Slots
 from worker.direct import Direct
-from worker.enqueue import Accepted, EventRejected, accept
+from worker.enqueue import Accepted, accept
+from worker.event_checks import EventRejected
 from worker.receive import Arrival, Road
 from worker.reconcile import reconcile
 from worker.resources import Resources, build

@@ -176,9 +176,10 @@ def act(claim: Claim, call: Call) -> Outcome:
     action = claim.provider.action(claim.event.type)
     if action is None:
         raise Unsupported(f"{claim.provider.title} has no action for {claim.event.type}.")
-    if claim.unknown and action.repeat is Repeat.NEVER:
+    repeat = action.repeat_after(claim.progress)
+    if claim.unknown and repeat is Repeat.NEVER:
         raise OutcomeUnknown("An earlier call may have been done, and cannot be repeated safely: check it by hand.")
-    if claim.unknown and action.repeat is Repeat.LOOKUP and action.find is not None:
+    if claim.unknown and repeat is Repeat.LOOKUP and action.find is not None:
         found = action.find(call)
         if found is not None:
             return found

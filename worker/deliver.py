@@ -17,7 +17,8 @@ from db.deliveries import GiveBack
 from db.engine import is_away
 from model import Event
 from providers import PROVIDERS
-from providers.contract import Call, Rate
+from providers.contract import Call, Provider, Rate
+from providers.errors import AccountBlocked
 from providers.http import Transport
 from providers.waiting import pause
 from worker import faults, ids
@@ -26,12 +27,12 @@ from worker.calls import KEPT
 from worker.dispatch import FEW
 from worker.gate import HOLD_S
 from worker.known import KnownRows
-from worker.limits import app_rate, rate_in_force, target_url
+from worker.limits import Cap, app_rate, cap_in_force, rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
-from worker.pacing import Paced
+from worker.pacing import Heard, Paced
 from worker.tokens import Held
-from worker.vault import Vault
+from worker.vault import Vault, VaultError
 
 if TYPE_CHECKING:
     from worker.resources import Installed, Resources
@@ -98,7 +99,16 @@ def _as_claim(row: Any) -> Claim:
         retry_count=row.retry_count,
         failures=row.failures,
         unknown=row.unknown,
-        event=Event(row.event_id, row.tenant_id, row.type, row.data, row.occurred_at, row.caused_by),
+        event=Event(
+            row.event_id,
+            row.tenant_id,
+            row.type,
+            row.data,
+            row.occurred_at,
+            row.caused_by,
+            row.trace_id,
+            row.chain_step_id,
+        ),
         provider=PROVIDERS[row.provider],
         integration_id=row.integration_id,
         webhook_id=row.webhook_id,
@@ -116,7 +126,8 @@ def _as_claim(row: Any) -> Claim:
 def _admitted(claims: Sequence[Claim], answering_s: Sequence[float | None], resources: Resources) -> list[Turn]:
     """What the gate lets through; the rest goes back, and uses no attempt."""
     rates = [_rate(claim, resources.vault) for claim in claims]
-    waits = resources.gate.waits(claims, rates, hold_s=HOLD_S, answering_s=answering_s)
+    caps = [claim_cap(claim, resources) for claim in claims]
+    waits = resources.gate.waits(claims, rates, caps, hold_s=HOLD_S, answering_s=answering_s)
     turns = list(zip(claims, waits, strict=True))
     late = [GiveBack(claim.delivery_id, claim.attempt_id, wait_s) for claim, wait_s in turns if wait_s > HOLD_S]
     if late:
@@ -127,6 +138,19 @@ def _admitted(claims: Sequence[Claim], answering_s: Sequence[float | None], reso
 
 def _rate(claim: Claim, vault: Vault) -> Rate | None:
     return rate_in_force(claim.provider, claim.rate_per_s, claim.webhook_id, claim.url_sealed, vault)
+
+
+def claim_cap(claim: Claim, resources: Resources) -> Cap | None:
+    """How many calls may be made at once of those that this one belongs to."""
+    return cap_in_force(claim, lambda: _credentials(claim, resources))
+
+
+def _credentials(claim: Claim, resources: Resources) -> Mapping[str, str]:
+    """The account's; none where they cannot be opened: the call itself will say so."""
+    try:
+        return account_secrets(claim, resources.installed[claim.provider.name], resources.vault)
+    except VaultError:
+        return {}
 
 
 def run(claim: Claim, resources: Resources, wait_s: float = 0.0) -> None:
@@ -143,8 +167,13 @@ def run(claim: Claim, resources: Resources, wait_s: float = 0.0) -> None:
 
 
 def prepare(claim: Claim, resources: Resources, held: Held | None = None) -> Call:
-    """Everything the adapter may use for one call. `held` keeps which token it is."""
+    """Everything the adapter may use for one call. `held` keeps which token it is.
+
+    Raises AccountBlocked where nobody has set where the provider is.
+    """
     installed = resources.installed[claim.provider.name]
+    if not installed.base_url and not claim.provider.by_webhook:
+        raise AccountBlocked(base_url_missing(claim.provider), code="base_url_missing")
     began = time.monotonic()
     secrets = account_secrets(claim, installed, resources.vault)
     if claim.provider.oauth is not None:
@@ -163,21 +192,42 @@ def prepare(claim: Claim, resources: Resources, held: Held | None = None) -> Cal
         now=claim.started_at,  # by the server's clock: this machine's may be wrong
         deadline_s=installed.deadline_s,
         transport=_transport(claim, resources),
-        media=MediaFolder(resources.media_url, claim.event.tenant_id),
-        known=KnownRows(resources.engine, claim.event.tenant_id, claim.integration_id),
+        media=MediaFolder(resources.media_url, claim.event.tenant_id, resources.engine, resources.links),
+        known=KnownRows(
+            resources.engine,
+            resources.links,
+            claim.provider.name,
+            claim.event.tenant_id,
+            claim.integration_id,
+            claim.delivery_id,
+        ),
         api_version=installed.api_version,
+        hosts=installed.hosts,
+        paths=installed.paths,
+        settings=installed.settings,
         target_url=target_url(claim.webhook_id, claim.url_sealed, resources.vault),
         signing_secrets=_signing_secrets(claim, resources.vault),
         spent_s=time.monotonic() - began,  # a token that had to be waited for is part of the attempt
     )
 
 
+def base_url_missing(provider: Provider) -> str:
+    """The sentence for a provider whose address has to be set."""
+    return (
+        f"{provider.name.upper()}_BASE_URL is not set: give the address of the {provider.title} service that you use."
+    )
+
+
 def _transport(claim: Claim, resources: Resources) -> Transport:
     """Paced where our app has one allowance; the gate took the first turn, unless the account has a rate of its own."""
+    transport: Transport = resources.transport
     shared = app_rate(claim.provider)
-    if shared is None:
-        return resources.transport
-    return Paced(resources.transport, resources.gate, shared, prepaid=int(claim.rate_per_s is None))
+    if shared is not None:
+        transport = Paced(transport, resources.gate, shared, prepaid=int(claim.rate_per_s is None))
+    ceiling, cap = claim.provider.ceiling, claim_cap(claim, resources)
+    if ceiling is not None and cap is not None:
+        transport = Heard(transport, resources.gate, cap, ceiling.read)
+    return transport
 
 
 def account_secrets(claim: Claim, installed: Installed, vault: Vault) -> Mapping[str, str]:

@@ -79,7 +79,7 @@ class Direct:
         if not place.well or place.max_in_flight is not None:
             return False
         provider = PROVIDERS.get(place.provider)
-        if provider is None:
+        if provider is None or provider.ceiling is not None:
             return False
         return rate_in_force(provider, place.rate_per_s, place.webhook_id, place.url_sealed, self._vault) is None
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,25 +15,14 @@ from sqlalchemy import Connection
 
 import db.deliveries
 import db.events
-import jsontext
 from db.deliveries import ANYTHING, BACKLOG_CHANNEL, NewDelivery
 from db.engine import run
 from model import Event, NewEvent
 from worker import ids
-from worker.catalog import event_types, unknown
+from worker.chains import follow, follow_step
+from worker.event_checks import EventRejected, parse
 from worker.recipients import Recipients
 from worker.routing import Recipient
-from worker.tenants import TENANT_ID
-
-MAX_DATA_BYTES = 256 * 1024
-MAX_KEY_LENGTH = 255
-MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message; producers may not use it
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
-_FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
-
-
-class EventRejected(ValueError):
-    """An event cannot be accepted; the message is one sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,104 +34,18 @@ class Accepted:
     deliveries: Sequence[tuple[str, UUID]] = ()
 
 
-def parse(message: Any) -> NewEvent:
-    """Read one event as doors take it: {type, tenant_id, data, id?, occurred_at?}. Raises EventRejected."""
-    if isinstance(message, NewEvent):
-        return _checked(message)
-    if not isinstance(message, Mapping):
-        raise EventRejected(f"An event must be a JSON object, not {_kind(message)}.")
-    unexpected = sorted(str(key) for key in message.keys() - _FIELDS)
-    if unexpected:
-        raise EventRejected(
-            f"Unexpected field {unexpected[0][:100]!r}: an event has type, tenant_id, data, id and occurred_at."
-        )
-    for name in ("type", "tenant_id"):
-        if not isinstance(message.get(name), str) or not message[name]:
-            raise EventRejected(f"{name} must be a non-empty string, not {_kind(message.get(name))}.")
-    if not isinstance(message.get("data"), Mapping):
-        raise EventRejected(f"data must be a JSON object, not {_kind(message.get('data'))}.")
-    return _checked(
-        NewEvent(
-            tenant_id=message["tenant_id"],
-            type=message["type"],
-            data=message["data"],
-            key=_key(message.get("id")),
-            occurred_at=_moment(message.get("occurred_at")),
-        )
-    )
-
-
-def _kind(value: Any) -> str:
-    if value == "":
-        return "an empty string"
-    names = {
-        type(None): "missing or null",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-    }
-    return names.get(type(value), "a list" if isinstance(value, list) else "something else")
-
-
-def _key(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or _UNSTORABLE.search(value):
-        raise EventRejected(f"id, the idempotency key, must be a string of 1 to {MAX_KEY_LENGTH} characters.")
-    if value.startswith(MESSAGE_KEY):
-        raise EventRejected(f'id must not begin with "{MESSAGE_KEY}": such keys name events that came without one.')
-    return value
-
-
-def _moment(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        in_utc = moment.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise EventRejected('occurred_at must be a time such as "2026-03-01T12:00:00Z".') from None
-    if moment.tzinfo is None:
-        raise EventRejected('occurred_at must name its time zone, such as "2026-03-01T12:00:00Z".')
-    return in_utc
-
-
-def _checked(event: NewEvent) -> NewEvent:
-    kind = event_types().get(event.type)
-    if kind is None:
-        raise EventRejected(unknown(event.type))
-    if not TENANT_ID.fullmatch(event.tenant_id):
-        raise EventRejected("tenant_id must be 1 to 128 letters, digits, dots, colons, dashes or underscores.")
-    try:
-        encoded = jsontext.encoded(event.data)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EventRejected(f"data of {event.type} is not JSON: {str(error)[:200]}.") from None
-    if len(encoded) > MAX_DATA_BYTES:
-        raise EventRejected(
-            f"data of {event.type} is {len(encoded)} bytes, more than the {MAX_DATA_BYTES} allowed:"
-            " store it elsewhere and send a reference."
-        )
-    if b"\\u0000" in encoded.replace(b"\\\\", b""):  # an escaped backslash before u0000 is no NUL
-        raise EventRejected(f"data of {event.type} holds a NUL character, which cannot be stored: remove it.")
-    problem = kind.problem(event.data)
-    if problem:
-        raise EventRejected(f"data of {event.type} does not fit its schema: {problem}.")
-    return event
-
-
 def accept(
     connection: Connection,
     events: Sequence[NewEvent | Mapping[str, Any]],
     *,
-    caused_by: UUID | None = None,
+    cause: Event | None = None,
     dispatched: bool = False,
 ) -> list[Accepted]:
     """Store events and their deliveries in the caller's transaction, in order; a known (tenant, id) makes nothing new.
 
     Nothing of ours has to be called after the commit: the reconciler is woken and sends the deliveries on their way.
-    `dispatched` says that the caller sends them itself. Raises EventRejected for the first event that is wrong, and
-    then stores none.
+    `cause` is the event whose delivery publishes them; `dispatched` says that the caller sends them itself. Raises
+    EventRejected for the first event that is wrong, and then stores none.
     """
     parsed = [parse(event) for event in events]
     if not parsed:
@@ -152,7 +54,7 @@ def accept(
     problem = next(filter(None, map(known.problem, parsed)), None)
     if problem:
         raise EventRejected(problem)
-    return store(connection, parsed, known, caused_by=caused_by, dispatched=dispatched)
+    return store(connection, parsed, known, cause=cause, dispatched=dispatched)
 
 
 class Claimer(Protocol):
@@ -175,6 +77,7 @@ class Made:
     delivery: NewDelivery
     event: Event
     recipient: Recipient
+    because_of: UUID  # the accepted event: this one, or the one that a chain made it of
 
 
 def store(
@@ -182,24 +85,35 @@ def store(
     parsed: Sequence[NewEvent],
     known: Recipients,
     *,
-    caused_by: UUID | None = None,
+    cause: Event | None = None,
     dispatched: bool = False,
     claimer: Claimer | None = None,
 ) -> list[Accepted]:
     """The second half of `accept`: events that were parsed, of tenants that may publish.
 
-    `Accepted.deliveries` are those that wait for their claim.
+    `Accepted.deliveries` are those that wait for their claim, of what chains made of the event too.
     """
     if not parsed:
         return []
-    now = datetime.now(UTC)
-    made = [(Event(ids.new(), e.tenant_id, e.type, e.data, e.occurred_at or now, caused_by), e.key) for e in parsed]
+    made = [(_event(each, cause), each.key) for each in parsed]
     stored = db.events.insert(connection, made)
     new = [event for (event, _), place in zip(made, stored, strict=True) if place.new]
-    deliveries = store_deliveries(connection, new, known, dispatched=dispatched, claimer=claimer)
+    deliveries = store_deliveries(connection, new, known, cause=cause, dispatched=dispatched, claimer=claimer)
     if deliveries and not dispatched:
         wake(connection, {provider for waiting in deliveries.values() for provider, _ in waiting})
     return [Accepted(place.id, place.new, deliveries.get(place.id, ()) if place.new else ()) for place in stored]
+
+
+def _event(new: NewEvent, cause: Event | None) -> Event:
+    return Event(
+        ids.new(),
+        new.tenant_id,
+        new.type,
+        new.data,
+        new.occurred_at or datetime.now(UTC),
+        cause.id if cause else None,
+        cause.trace if cause else None,
+    )
 
 
 def wake(connection: Connection, providers: Iterable[str] = (ANYTHING,)) -> None:
@@ -213,13 +127,48 @@ def store_deliveries(
     events: Sequence[Event],
     known: Recipients,
     *,
+    cause: Event | None = None,
     dispatched: bool,
     claimer: Claimer | None = None,
 ) -> dict[UUID, list[tuple[str, UUID]]]:
-    """Route stored events and store their deliveries. (provider, delivery id) by event id of those that wait."""
-    made = [Made(_delivery(event, place), event, place) for event in events for place in known.route(event)]
-    if not made:
-        return {}
+    """Route stored events, follow the chains that they start, and store the deliveries of both.
+
+    (provider, delivery id) of those that wait, by the id of the event.
+    """
+    followed = follow(connection, events, cause) if known.chained else []
+    if followed:
+        stored = db.events.insert(connection, [(each.event, each.key) for each in followed])
+        followed = [each for each, place in zip(followed, stored, strict=True) if place.new]
+    made = [Made(_delivery(event, place), event, place, event.id) for event in events for place in known.route(event)]
+    made += [
+        Made(_delivery(each.event, place), each.event, place, each.because_of)
+        for each in followed
+        for place in known.route(each.event, only=each.integration_id)
+    ]
+    return _store_made(connection, made, dispatched=dispatched, claimer=claimer) if made else {}
+
+
+def follow_by_hand(connection: Connection, step: Any, event: Event) -> UUID:
+    """Follow one step of a chain for an event that was accepted earlier; the id of what the step publishes.
+
+    Done once already, it makes nothing new. Raises EventRejected.
+    """
+    followed = follow_step(connection, step, event)
+    (stored,) = db.events.insert(connection, [(followed.event, followed.key)])
+    if stored.new:
+        known = Recipients.of(connection, [followed.event])
+        made = [
+            Made(_delivery(followed.event, place), followed.event, place, followed.because_of)
+            for place in known.route(followed.event, only=followed.integration_id)
+        ]
+        _store_made(connection, made, dispatched=False, claimer=None)
+        wake(connection)
+    return stored.id
+
+
+def _store_made(
+    connection: Connection, made: Sequence[Made], *, dispatched: bool, claimer: Claimer | None
+) -> dict[UUID, list[tuple[str, UUID]]]:
     attempt_ids = claimer.choose(made) if claimer else [None] * len(made)
     started_at = db.deliveries.insert(
         connection,
@@ -234,11 +183,18 @@ def store_deliveries(
     waiting: dict[UUID, list[tuple[str, UUID]]] = {}
     for each, attempt_id in zip(made, attempt_ids, strict=True):
         if attempt_id is None:
-            waiting.setdefault(each.event.id, []).append((each.delivery.provider, each.delivery.id))
+            waiting.setdefault(each.because_of, []).append((each.delivery.provider, each.delivery.id))
     return waiting
 
 
 def _delivery(event: Event, place: Recipient) -> NewDelivery:
     return NewDelivery(
-        ids.new(), event.id, event.tenant_id, place.provider, place.integration_id, place.webhook_id, event.type
+        ids.new(),
+        event.id,
+        event.tenant_id,
+        place.provider,
+        place.integration_id,
+        place.webhook_id,
+        event.type,
+        event.trace,
     )

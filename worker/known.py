@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
 
 import db.cursors
+import db.inbox
 import db.links
 from model import Link
 from providers.waiting import aside
+from worker.links import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,11 @@ class KnownRows:
     """Reads our own tables, beside the loop of calls. While Postgres is away it raises as any query does."""
 
     engine: Engine
+    links: Links = field(repr=False)
+    provider: str
     tenant_id: str
     integration_id: UUID
+    delivery_id: UUID
 
     def link(self, key: str) -> Link | None:
         """A campaign of the product at this account; None when it was not made there."""
@@ -48,5 +53,18 @@ class KnownRows:
         def read() -> Mapping[str, Any]:
             with self.engine.begin() as connection:
                 return db.cursors.get(connection, self.integration_id, stream)
+
+        return aside(read)
+
+    def callback_url(self) -> str:
+        """Where the provider may tell the end of this delivery's work: good for one message. A credential."""
+        return self.links.callback(self.provider, self.integration_id, self.delivery_id)
+
+    def called_back(self) -> bytes | None:
+        """The body that came to `callback_url`; None when nothing has come yet."""
+
+        def read() -> bytes | None:
+            with self.engine.begin() as connection:
+                return db.inbox.of_delivery(connection, self.delivery_id)
 
         return aside(read)

@@ -1,12 +1,15 @@
-"""Which rate limit is in force for a target."""
+"""Which limits are in force for a target: calls in a second, and calls at once."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from providers.contract import Provider, Rate
+from worker.outcomes import Claim
 from worker.vault import Vault, VaultError
 
 
@@ -28,6 +31,36 @@ def rate_in_force(
 def app_rate(provider: Provider) -> Rate | None:
     """What all our accounts at a provider share."""
     return replace(provider.app_rate, shared_as=f"app:{provider.name}") if provider.app_rate else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most so many calls at once of all that share `key`.
+
+    `own` is what the account's owner set; `first` what the provider's ceiling is taken for until an answer has told.
+    """
+
+    key: str
+    own: int | None = None
+    first: int | None = None
+
+    def most(self, told: int | None) -> int:
+        """How many at once; `told`: what the provider has said."""
+        ceiling = (told or self.first) if self.first else None
+        return min(each for each in (self.own, ceiling) if each is not None)
+
+
+def cap_in_force(claim: Claim, credentials: Callable[[], Mapping[str, str]]) -> Cap | None:
+    """The target's own cap; where the provider has a ceiling, that of all accounts with the same credential.
+
+    An account's own cap below the ceiling then holds for all of them: too few calls are better than too many.
+    """
+    ceiling = claim.provider.ceiling
+    lane = ceiling.lane(claim.event.type, claim.event.data, claim.config) if ceiling else ""
+    if ceiling is None or not lane:
+        return Cap(str(claim.target_id), claim.max_in_flight) if claim.max_in_flight else None
+    account = hashlib.sha256(credentials().get("api_key", "").encode()).hexdigest()[:24]
+    return Cap(f"{claim.provider.name}:{account}:{lane}", claim.max_in_flight, ceiling.first)
 
 
 def target_url(webhook_id: UUID | None, url_sealed: str | None, vault: Vault) -> str:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from db.deliveries import Settlement
 from db.targets import PROBE_AFTER, Strain
-from model import AttemptState, DeliveryState, Done, Event, Outcome, Records, Wait
+from model import AttemptState, Cost, DeliveryState, Done, Event, Outcome, Records, Wait
 from providers.contract import Exchange, Provider, Repeat
 from providers.errors import (
     AccountBlocked,
@@ -147,6 +147,7 @@ def _done(claim: Claim, done: Done, exchange: Exchange | None, duration_ms: int)
         duration_ms,
         result=as_json(done.result),
         external_id=clean(done.external_id) if done.external_id else None,
+        **_costs(done.cost),
     )
     return Ending(claim, settlement, done=done, records=done.records, recovered=claim.failures > 0)
 
@@ -161,13 +162,18 @@ def _wait(claim: Claim, wait: Wait, exchange: Exchange | None, duration_ms: int)
         wait_s=max(0.0, wait.wait_s),
         progress=as_json(wait.progress),
         external_id=clean(wait.external_id) if wait.external_id else None,
+        **_costs(wait.cost),
     )
     return Ending(claim, settlement, records=wait.records, recovered=claim.failures > 0)
 
 
+def _costs(cost: Cost | None) -> dict[str, Any]:
+    return {"cost": cost.amount, "cost_unit": clean(cost.unit)} if cost else {}
+
+
 def _unknown(claim: Claim, error: OutcomeUnknown, exchange: Exchange | None, duration_ms: int) -> Ending:
     action = claim.provider.action(claim.event.type)
-    if action is not None and action.repeat is not Repeat.NEVER:
+    if action is not None and action.repeat_after(claim.progress) is not Repeat.NEVER:
         return _retry(claim, error, AttemptState.LOST, None, exchange, duration_ms, unknown=True)
     settlement = _settlement(claim, DeliveryState.FAILED, AttemptState.LOST, exchange, duration_ms, error, unknown=True)
     return Ending(claim, settlement, strain=_strain(claim, None) if error.holds else None)

@@ -1,7 +1,8 @@
-"""Pacing the exchanges of one call: where our app has one allowance at a provider, each exchange takes a turn of it."""
+"""What every exchange of one call takes part in: an allowance that our app shares, a ceiling that the answers tell."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from providers.contract import Rate
@@ -9,6 +10,7 @@ from providers.errors import RateLimited
 from providers.http import Answer, Request, Transport
 from providers.waiting import aside, pause
 from worker.gate import Gate
+from worker.limits import Cap
 
 LONGEST_TURN_S = 5.0  # what takes longer is tried again later rather than held
 
@@ -41,3 +43,21 @@ class Paced:
             raise busy
         pause(wait_s)
         return wait_s
+
+
+class Heard:
+    """A transport for one call whose provider says in its answers how many calls it makes at once."""
+
+    def __init__(self, transport: Transport, gate: Gate, cap: Cap, read: Callable[[Answer], int | None]) -> None:
+        self._transport = transport
+        self._gate = gate
+        self._cap = cap
+        self._read = read
+
+    def send(self, request: Request, deadline_s: float) -> Answer:
+        """Make one exchange, and pass on the ceiling that its answer tells."""
+        answer = self._transport.send(request, deadline_s)
+        ceiling = self._read(answer)
+        if ceiling is not None and ceiling > 0:
+            aside(partial(self._gate.told, self._cap, ceiling))
+        return answer

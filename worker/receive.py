@@ -20,7 +20,8 @@ from db.engine import is_away
 from model import NewEvent
 from worker import faults, stopping
 from worker.direct import Direct
-from worker.enqueue import MESSAGE_KEY, Accepted, Claimer, EventRejected, parse, store
+from worker.enqueue import Accepted, Claimer, store
+from worker.event_checks import MESSAGE_KEY, EventRejected, parse
 from worker.logs import first_line
 from worker.recipients import Recipients
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,7 @@ from db.recipients import recipients
 from model import Event, NewEvent
 from providers import PROVIDERS
 from worker.catalog import event_types
-from worker.routing import Recipient, route
+from worker.routing import Recipient, only_to, route
 from worker.tenants import unknown
 
 
@@ -21,6 +22,7 @@ class Recipients:
 
     def __init__(self, rows: Rows) -> None:
         self._states = {row.tenant_id: row.tenant_state for row in rows}
+        self.chained = any(row.chained for row in rows)  # whether any of these events may start a chain's step
         self._by_tenant: dict[str, list[Recipient]] = {}
         for row in rows:
             if row.integration_id is not None:
@@ -39,10 +41,12 @@ class Recipients:
             return unknown(event.tenant_id)
         return None if state == "active" else f'Tenant "{event.tenant_id}" is {state}: its events are not taken.'
 
-    def route(self, event: Event) -> list[Recipient]:
-        """Everywhere one event goes."""
-        kind = event_types().get(event.type)
+    def route(self, event: Event, *, only: UUID | None = None) -> list[Recipient]:
+        """Everywhere one event goes; `only`: the account that it is meant for."""
         known = self._by_tenant.get(event.tenant_id, ())
+        if only is not None:
+            return only_to(event, only, known, PROVIDERS)
+        kind = event_types().get(event.type)
         return route(event, known, PROVIDERS, addressed=kind is not None and kind.addressed)
 
 

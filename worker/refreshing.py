@@ -28,7 +28,8 @@ from providers.errors import CredentialsRejected, OutcomeUnknown, ProviderError,
 from providers.http import Transport
 from providers.oauth2 import Grant
 from worker import ids
-from worker.enqueue import EventRejected, accept
+from worker.enqueue import accept
+from worker.event_checks import EventRejected
 from worker.grants import client, sealed, setting_missing
 from worker.logs import first_line
 from worker.outcomes import clean

@@ -8,8 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+import db.chains
+import db.events
 import db.rejected
-from worker.enqueue import EventRejected, accept
+from worker.enqueue import accept, follow_by_hand
+from worker.event_checks import EventRejected
 
 
 class RejectionError(ValueError):
@@ -17,8 +20,15 @@ class RejectionError(ValueError):
 
 
 def retry(connection: Connection, rejected_id: UUID) -> UUID:
-    """Accept it as if it came now. The event's id. Raises EventRejected when what was wrong still is."""
+    """Accept it as if it came now. The event's id. Raises EventRejected when what was wrong still is.
+
+    A chain's step is followed as it stands now.
+    """
     row = _open(connection, rejected_id)
+    if row.door == "chain":
+        event_id = _follow_again(connection, row)
+        db.rejected.resolve(connection, rejected_id)
+        return event_id
     event = _event(row)
     key = event.get("id") or f"rejected:{rejected_id}"
     (accepted,) = accept(connection, [{**event, "id": key}])
@@ -30,6 +40,17 @@ def dismiss(connection: Connection, rejected_id: UUID) -> None:
     """Note that it needs nothing more."""
     _open(connection, rejected_id)
     db.rejected.resolve(connection, rejected_id)
+
+
+def _follow_again(connection: Connection, row: Any) -> UUID:
+    """What the step of a chain makes of its event now: the id of the event that it publishes."""
+    step = db.chains.get(connection, UUID(json.loads(bytes(row.body))["chain_step_id"]))
+    event = db.events.as_event(connection, row.event_id)
+    if step is None or step.state == "removed" or event is None:
+        raise RejectionError(
+            f"The {'event' if event is None else 'chain'} behind rejected event {row.id} is gone: dismiss it."
+        )
+    return follow_by_hand(connection, step, event)
 
 
 def _open(connection: Connection, rejected_id: UUID) -> Any:

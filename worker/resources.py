@@ -30,11 +30,13 @@ from worker.app import app
 from worker.attempts import QUICK_BUDGET_S, renewed
 from worker.batching import GroupCommit
 from worker.calls import CallLoop
-from worker.deliver import run
+from worker.deliver import claim_cap, run
 from worker.direct import Direct
 from worker.dispatch import FEW, Dispatcher
-from worker.enqueue import Accepted, EventRejected, wake
+from worker.enqueue import Accepted, wake
+from worker.event_checks import EventRejected
 from worker.gate import Gate
+from worker.links import Links
 from worker.outcomes import Claim, Ending
 from worker.receive import Arrival, receive
 from worker.sending import Sender, redis_client
@@ -58,17 +60,38 @@ class Installed:
     credentials: Mapping[str, str] = field(repr=False)  # where an account brings none of its own
     api_version: str = ""
     authorize_url: str = ""  # where a browser connects an account, for providers that do so
+    hosts: Mapping[str, str] = field(default_factory=dict)  # the provider's other base URLs, by name
+    paths: Mapping[str, str] = field(default_factory=dict)  # by operation
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # what else its actions read
 
 
 def installed(settings: Settings, provider: Provider) -> Installed:
-    """The settings of one provider, over the provider's own facts."""
+    """The settings of one provider, over the provider's own facts. Raises ConfigurationError for an unknown path."""
     return Installed(
         base_url=settings.provider_base_url(provider.name) or provider.base_url,
         deadline_s=settings.mesh_call_deadline_s or provider.deadline_s,
         credentials=settings.provider_credentials(provider.name),
         api_version=settings.provider_setting(provider.name, "api_version") or provider.api_version,
         authorize_url=_authorize_url(settings, provider),
+        hosts={
+            name: settings.provider_setting(provider.name, f"{name}_url") or own for name, own in provider.hosts.items()
+        },
+        paths=_paths(settings, provider),
+        settings={
+            name: value for name in provider.settings if (value := settings.provider_setting(provider.name, name))
+        },
     )
+
+
+def _paths(settings: Settings, provider: Provider) -> Mapping[str, str]:
+    given = settings.provider_paths(provider.name)
+    unknown = sorted(given.keys() - provider.paths.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"{provider.name.upper()}_PATHS names {unknown[0]!r}, which is no operation of {provider.title}:"
+            f" there are {', '.join(sorted(provider.paths)) or 'none'}."
+        )
+    return {**provider.paths, **given}
 
 
 def _authorize_url(settings: Settings, provider: Provider) -> str:
@@ -98,6 +121,7 @@ class Resources:
     def __post_init__(self) -> None:
         self.installed = {name: installed(self.settings, provider) for name, provider in PROVIDERS.items()}
         self.media_url = self.settings.media_url
+        self.links = Links(self.settings.hooks_url, self.vault)
         longest_s = max(each.deadline_s for each in self.installed.values())
         # How long a claim holds a delivery: longer than everything one try may take.
         self.lease_s = longest_s + QUICK_BUDGET_S + self.settings.mesh_lease_margin_s
@@ -141,8 +165,9 @@ class Resources:
 
     def ended(self, claim: Claim, ended: Ending | None) -> None:
         """A call ended; None: its delivery has a newer holder, whose outcome counts. Only on the calls' loop."""
-        if claim.max_in_flight:
-            aside(partial(self.gate.leave, claim))
+        cap = claim_cap(claim, self)
+        if cap is not None:
+            aside(partial(self.gate.leave, cap, claim.attempt_id))
         if ended is not None:
             self._endings.append(ended)
             if len(self._endings) >= SETTLE_GROUP:

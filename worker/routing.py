@@ -49,6 +49,21 @@ def route(
     ]
 
 
+def only_to(
+    event: Event, integration_id: UUID, recipients: Iterable[Recipient], providers: Mapping[str, Provider]
+) -> list[Recipient]:
+    """The account that an event is meant for, whatever types it takes of those that happen."""
+    return [
+        each
+        for each in recipients
+        if each.integration_id == integration_id
+        and each.webhook_id is None
+        and each.tenant_id == event.tenant_id
+        and (provider := providers.get(each.provider)) is not None
+        and provider.action(event.type) is not None
+    ]
+
+
 def _takes(recipient: Recipient, event: Event, providers: Mapping[str, Provider]) -> bool:
     if recipient.webhook_id is not None:
         return recipient.subscribed in (event.type, "*") and matches(recipient.filters, event.data)

@@ -25,7 +25,8 @@ from db.engine import is_away
 from db.targets import Strain
 from model import NewEvent
 from worker import faults, ids, records, stopping
-from worker.enqueue import Accepted, EventRejected, accept, wake
+from worker.enqueue import Accepted, accept, wake
+from worker.event_checks import EventRejected
 from worker.logs import first_line
 from worker.outcomes import Ending, not_stored
 
@@ -244,7 +245,7 @@ def _publish(connection: Connection, ending: Ending, events: Sequence[NewEvent])
 
 
 def _accept(connection: Connection, ending: Ending, events: Sequence[NewEvent]) -> list[Accepted]:
-    return accept(connection, events, caused_by=ending.claim.event.id, dispatched=True)
+    return accept(connection, events, cause=ending.claim.event, dispatched=True)
 
 
 def _accept_or_keep(connection: Connection, ending: Ending, event: NewEvent) -> list[Accepted]:

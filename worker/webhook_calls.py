@@ -14,7 +14,6 @@ from providers.errors import OutcomeUnknown, ProviderError
 from providers.http import Transport
 from worker import ids
 from worker.catalog import event_types
-from worker.media import MediaFolder
 from worker.vault import Vault
 
 TEST_DEADLINE_S = 10.0  # a person waits
@@ -65,7 +64,6 @@ def send_test(webhook: Any, provider: str, vault: Vault, transport: Transport) -
         now=now,
         deadline_s=TEST_DEADLINE_S,
         transport=transport,
-        media=MediaFolder("memory://", webhook.tenant_id),
         target_url=target_url(webhook, vault),
         signing_secrets=_signing(webhook, vault, now),
     )

@@ -205,6 +205,7 @@ class Memory:
     def __init__(self, failure: Exception | None = None) -> None:
         self.files: dict[str, bytes] = {}
         self.kept: list[MediaAsset] = []
+        self.assets: dict[str, MediaAsset] = {}
         self._failure = failure
 
     def keep(self, name: str, content: bytes, mime: str, **details: Any) -> MediaAsset:
@@ -214,6 +215,28 @@ class Memory:
         asset = MediaAsset(EVENT_ID, f"memory://{name}", mime, len(content), "sha", details)
         self.kept.append(asset)
         return asset
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def drop(self, name: str) -> None:
+        self.files.pop(name, None)
+
+    def stored(self, asset_id: str, content: bytes, mime: str) -> MediaAsset:
+        """A file that another delivery has left."""
+        asset = MediaAsset(UUID(asset_id), f"memory://{asset_id}", mime, len(content), "sha")
+        self.files[asset_id] = content
+        self.assets[asset_id] = asset
+        return asset
+
+    def find(self, asset_id: str) -> MediaAsset | None:
+        return self.assets.get(asset_id)
+
+    def load(self, asset: MediaAsset) -> bytes | None:
+        return self.files.get(asset.uri.removeprefix("memory://"))
+
+    def link(self, asset: MediaAsset, lasts_s: float) -> str:
+        return f"https://media.example/{asset.id}?lasts={lasts_s:.0f}&token=planted-media-token"
 
 
 def a_call(
@@ -239,5 +262,7 @@ def a_call(
         "deadline_s": provider.deadline_s,
         "transport": using,
         "media": Memory(),
+        "hosts": provider.hosts,
+        "paths": provider.paths,
     }
     return Call(**{**given, **more})

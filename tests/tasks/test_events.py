@@ -21,7 +21,8 @@ from tests.mesh import Mesh, eventually
 from tests.servers import Servers
 from tests.tasks.workers import DROP, Shop, Worker, event, running_worker
 from worker.app import app
-from worker.enqueue import MAX_DATA_BYTES, EventRejected, accept
+from worker.enqueue import accept
+from worker.event_checks import MAX_DATA_BYTES, EventRejected
 from worker.sending import Sender
 
 

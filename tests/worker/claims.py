@@ -64,13 +64,6 @@ def a_claim(provider: Provider | None = None, *, webhook: bool = False, **change
     return replace(claim, **changes)
 
 
-class NoMedia:
-    """A media store that nothing may be put into."""
-
-    def keep(self, name: str, content: bytes, mime: str, **details: Any) -> Any:
-        raise AssertionError("no file is expected")
-
-
 def a_call(claim: Claim, transport: Any, *, secrets: Mapping[str, str] | None = None) -> Call:
     """The call of a claim through a transport of the test."""
     return Call(
@@ -87,7 +80,6 @@ def a_call(claim: Claim, transport: Any, *, secrets: Mapping[str, str] | None = 
         now=NOW,
         deadline_s=5,
         transport=transport,
-        media=NoMedia(),
     )
 
 

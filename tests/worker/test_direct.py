@@ -22,7 +22,8 @@ from tests.providers.doubles import OK, Peer, Server, serving
 from worker import receive
 from worker.calls import AHEAD, Slots
 from worker.direct import Direct
-from worker.enqueue import Accepted, EventRejected
+from worker.enqueue import Accepted
+from worker.event_checks import EventRejected
 from worker.reconcile import route_events
 
 GOOD: Mapping[str, Any] = {"type": "user.signup", "tenant_id": TENANT, "data": {"user_id": "u"}}
@@ -76,7 +77,7 @@ def test_it_is_called_without_a_message_on_redis(mesh: Mesh) -> None:
     eventually(lambda: mesh.resources.calls.slots.used == 0, "its slot is free again")
 
 
-OWN = frozenset({"id", "event_id", "delivery_id", "external_id", "result", "duration_ms"})
+OWN = frozenset({"trace_id", "id", "event_id", "delivery_id", "external_id", "result", "duration_ms"})
 
 
 def facts(row: Any) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from model import NewEvent
+from model import Event, NewEvent
 from tests.mesh import Mesh
 from worker.catalog import event_types
-from worker.enqueue import MAX_DATA_BYTES, EventRejected, accept, parse
+from worker.enqueue import accept
+from worker.event_checks import MAX_DATA_BYTES, EventRejected, parse
 
 GOOD: Mapping[str, Any] = {"type": "user.signup", "tenant_id": "acme", "data": {"user_id": "u"}}
 
@@ -152,10 +154,13 @@ def test_the_same_key_is_the_same_event(mesh: Mesh) -> None:
 
 def test_what_caused_an_event_is_kept(mesh: Mesh) -> None:
     mesh.tenant()
-    cause = uuid4()
+    first, second = (Event(uuid4(), "acme", "user.signup", {}, datetime.now(UTC)) for _ in range(2))
+    later = replace(second, trace_id=first.id)
     with mesh.engine.begin() as connection:
-        accept(connection, [GOOD], caused_by=cause)
-    assert mesh.one("select caused_by from events") == cause
+        accept(connection, [NewEvent("acme", "user.signup", {"user_id": "a"})], cause=first)
+        accept(connection, [NewEvent("acme", "user.signup", {"user_id": "b"})], cause=later)
+    rows = mesh.sql("select caused_by, trace_id from events order by id")
+    assert [tuple(row) for row in rows] == [(first.id, first.id), (later.id, first.id)]
     assert mesh.one("select routed_at is not null and occurred_at is not null from events")
 
 

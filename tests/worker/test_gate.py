@@ -19,13 +19,19 @@ from providers.contract import Rate
 from tests.mesh import Mesh
 from tests.worker.claims import NOW, a_claim
 from worker.gate import CAP_RETRY_S, HOLD_S, RAMP_CALLS, Gate
+from worker.limits import Cap, cap_in_force
+from worker.outcomes import Claim
 
 TEN = Rate(10, 1.0)
 
 
+def caps(claims: Sequence[Claim]) -> list[Cap | None]:
+    return [cap_in_force(claim, dict) for claim in claims]
+
+
 def waits(mesh: Mesh, target: UUID, count: int, rate: Rate | None = TEN, cap: int | None = None) -> list[float]:
     claims = [a_claim(integration_id=target, max_in_flight=cap) for _ in range(count)]
-    return mesh.resources.gate.waits(claims, [rate] * count)
+    return mesh.resources.gate.waits(claims, [rate] * count, caps(claims))
 
 
 def turns(
@@ -42,7 +48,7 @@ def turns(
     first = NOW - timedelta(seconds=came_back)
     claims = [a_claim(integration_id=target, first_attempt_at=first, max_in_flight=cap) for _ in range(count)]
     since: Sequence[float | None] = [answering_s] * count
-    return mesh.resources.gate.waits(claims, [rate] * count, hold_s=HOLD_S, answering_s=since)
+    return mesh.resources.gate.waits(claims, [rate] * count, caps(claims), hold_s=HOLD_S, answering_s=since)
 
 
 def pass_time(mesh: Mesh, target: UUID, seconds: float) -> None:
@@ -75,7 +81,7 @@ def test_the_next_batch_gets_later_turns(mesh: Mesh) -> None:
 def test_another_worker_shares_the_limit(mesh: Mesh) -> None:
     target, other = uuid4(), Gate(mesh.redis, mesh.settings.mesh_key_prefix)
     assert waits(mesh, target, 10) == [0.0] * 10
-    assert all(wait > 0 for wait in other.waits([a_claim(integration_id=target)], [TEN]))
+    assert all(wait > 0 for wait in other.waits([a_claim(integration_id=target)], [TEN], [None]))
 
 
 def test_who_holds_a_claim_until_its_turn_makes_evenly_spaced_calls(mesh: Mesh) -> None:
@@ -195,10 +201,10 @@ def test_a_cap_admits_so_many_at_once_and_frees_places(mesh: Mesh) -> None:
     target = uuid4()
     claims = [a_claim(integration_id=target, max_in_flight=3) for _ in range(5)]
     gate = mesh.resources.gate
-    assert gate.waits(claims, [None] * 5) == [0.0, 0.0, 0.0, CAP_RETRY_S, CAP_RETRY_S]
-    gate.leave(claims[1])
-    gate.leave(claims[1])
-    assert gate.waits(claims[3:], [None] * 2) == [0.0, CAP_RETRY_S]
+    assert gate.waits(claims, [None] * 5, caps(claims)) == [0.0, 0.0, 0.0, CAP_RETRY_S, CAP_RETRY_S]
+    gate.leave(Cap(str(target), 3), claims[1].attempt_id)
+    gate.leave(Cap(str(target), 3), claims[1].attempt_id)
+    assert gate.waits(claims[3:], [None] * 2, caps(claims[3:])) == [0.0, CAP_RETRY_S]
 
 
 def test_a_place_that_a_dead_worker_held_is_free_after_its_time(mesh: Mesh) -> None:
@@ -220,8 +226,9 @@ def test_who_waits_for_a_place_uses_no_turn_of_the_rate(mesh: Mesh) -> None:
 def test_without_redis_the_gate_is_open(mesh: Mesh) -> None:
     away = redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     gate, claim = Gate(away, ""), a_claim(max_in_flight=1)
-    assert gate.waits([claim] * 3, [TEN] * 3) == [0.0] * 3
-    gate.leave(claim)
+    assert gate.waits([claim] * 3, [TEN] * 3, caps([claim] * 3)) == [0.0] * 3
+    gate.leave(Cap(str(claim.target_id), 1), claim.attempt_id)
+    gate.told(Cap("provider:account:lane", first=1), 3)
 
 
 def test_keys_do_not_stay_for_ever(mesh: Mesh) -> None:

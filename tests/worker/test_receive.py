@@ -14,7 +14,8 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from tests.mesh import ByQueue, Mesh
 from worker import enqueue, receive
-from worker.enqueue import Accepted, EventRejected
+from worker.enqueue import Accepted
+from worker.event_checks import EventRejected
 from worker.recipients import Recipients
 
 GOOD: Mapping[str, Any] = {"type": "user.signup", "tenant_id": "acme", "data": {"user_id": "u"}}

@@ -1,0 +1,102 @@
+"""chain_steps: what is done when an event happens, as rows that a tenant's people write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from db.engine import Rows, run
+
+_STEP = (
+    "select c.id, c.tenant_id, c.chain, c.position, c.after_id, c.event_type, c.filters, c.integration_id, c.action,"
+    " c.mapping, c.state, c.version, i.provider, i.name as integration_name, i.state as integration_state"
+    " from chain_steps c join integrations i on i.id = c.integration_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """One step to store."""
+
+    id: UUID
+    position: int
+    after_id: UUID | None
+    event_type: str
+    filters: Mapping[str, Any]
+    integration_id: UUID
+    action: str
+    mapping: Mapping[str, Any]
+
+
+def following(connection: Connection, tenant_ids: Collection[str], event_types: Collection[str]) -> Rows:
+    """The active steps of these tenants that events of these types may start, in order."""
+    return run(
+        connection,
+        f"{_STEP} where c.tenant_id = any(%(tenants)s) and c.event_type = any(%(types)s) and c.state = 'active'"
+        " order by c.tenant_id, c.chain, c.position",
+        tenants=list(tenant_ids),
+        types=list(event_types),
+    )
+
+
+def of_tenant(connection: Connection, tenant_id: str | None, *, chain: str | None = None) -> Rows:
+    """The steps that were not removed, of one tenant or of all, of one chain or of all, in order."""
+    return run(
+        connection,
+        f"{_STEP} where (%(tenant)s::text is null or c.tenant_id = %(tenant)s)"
+        " and (%(chain)s::text is null or c.chain = %(chain)s) and c.state <> 'removed'"
+        " order by c.tenant_id, c.chain, c.position",
+        tenant=tenant_id,
+        chain=chain,
+    )
+
+
+def get(connection: Connection, step_id: UUID) -> Any | None:
+    """One step, also one that was removed; None when there never was one."""
+    rows = run(connection, f"{_STEP} where c.id = %(id)s", id=step_id)
+    return rows[0] if rows else None
+
+
+def lock_tenant(connection: Connection, tenant_id: str) -> None:
+    """Become the one who changes a tenant's chains, until this transaction ends. Waits."""
+    run(connection, "select pg_advisory_xact_lock(hashtext('mesh chains'), hashtext(%(id)s))", id=tenant_id)
+
+
+def insert(connection: Connection, tenant_id: str, chain: str, steps: Collection[NewStep]) -> None:
+    """Store the steps of a chain, in order."""
+    for step in steps:
+        run(
+            connection,
+            "insert into chain_steps (id, tenant_id, chain, position, after_id, event_type, filters, integration_id,"
+            " action, mapping) values (%(id)s, %(tenant)s, %(chain)s, %(position)s, %(after)s, %(event_type)s,"
+            " %(filters)s::jsonb, %(account)s, %(action)s, %(mapping)s::jsonb)",
+            id=step.id,
+            tenant=tenant_id,
+            chain=chain,
+            position=step.position,
+            after=step.after_id,
+            event_type=step.event_type,
+            filters=json.dumps(step.filters),
+            account=step.integration_id,
+            action=step.action,
+            mapping=json.dumps(step.mapping),
+        )
+
+
+def set_state(connection: Connection, tenant_id: str, chain: str, state: str) -> int:
+    """Enable, disable or remove a chain. How many steps it has."""
+    return len(
+        run(
+            connection,
+            "update chain_steps set state = %(state)s, updated_at = now(), version = version + 1"
+            " where tenant_id = %(tenant)s and chain = %(chain)s and state <> 'removed' returning id",
+            tenant=tenant_id,
+            chain=chain,
+            state=state,
+        )
+    )

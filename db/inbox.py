@@ -1,0 +1,82 @@
+"""inbox: what providers sent to us, each message once, and what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+import jsontext
+from db.engine import run
+
+KEPT_BYTES = 64 * 1024  # of the body of a message that was refused
+
+
+def accept(
+    connection: Connection,
+    *,
+    inbox_id: UUID,
+    provider: str,
+    integration_id: UUID,
+    external_id: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    delivery_id: UUID | None = None,
+) -> bool:
+    """Store one message; False when it is known already. It is handled in the same transaction."""
+    return bool(
+        run(
+            connection,
+            "insert into inbox (id, provider, integration_id, external_id, delivery_id, verdict, headers, body,"
+            " handled_at) values (%(id)s, %(provider)s, %(account)s, %(external_id)s, %(delivery)s, 'accepted',"
+            " %(headers)s::jsonb, %(body)s, now())"
+            " on conflict (provider, integration_id, external_id) where verdict = 'accepted' do nothing returning id",
+            id=inbox_id,
+            provider=provider,
+            account=integration_id,
+            external_id=external_id,
+            delivery=delivery_id,
+            headers=jsontext.text(headers),
+            body=body,
+        )
+    )
+
+
+def refuse(
+    connection: Connection,
+    *,
+    inbox_id: UUID,
+    provider: str,
+    integration_id: UUID,
+    reason: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> None:
+    """Note a message that was not believed, with the reason."""
+    run(
+        connection,
+        "insert into inbox (id, provider, integration_id, external_id, verdict, reason, headers, body)"
+        " values (%(id)s, %(provider)s, %(account)s, '', 'refused', %(reason)s, %(headers)s::jsonb, %(body)s)",
+        id=inbox_id,
+        provider=provider,
+        account=integration_id,
+        reason=reason,
+        headers=jsontext.text(headers),
+        body=body[:KEPT_BYTES],
+    )
+
+
+def led_to(connection: Connection, inbox_id: UUID, event_id: UUID) -> None:
+    """The event that a message became."""
+    run(connection, "update inbox set event_id = %(event)s where id = %(id)s", id=inbox_id, event=event_id)
+
+
+def of_delivery(connection: Connection, delivery_id: UUID) -> bytes | None:
+    """The body of the message that told the end of a delivery's work; None when none has come."""
+    rows = run(
+        connection,
+        "select body from inbox where delivery_id = %(id)s and verdict = 'accepted' order by id limit 1",
+        id=delivery_id,
+    )
+    return bytes(rows[0][0]) if rows else None
