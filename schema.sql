@@ -179,17 +179,21 @@ create table if not exists chain_steps (
     integration_id uuid not null references integrations on delete cascade,
     action         text not null,
     mapping        jsonb not null check (jsonb_typeof(mapping) = 'object'),
-    state          text not null default 'active' check (state in ('active', 'disabled', 'removed')),
+    state          text not null default 'active' check (state in ('active', 'disabled', 'replaced', 'removed')),
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     version        integer not null default 1
 );
-create unique index if not exists chain_steps_once on chain_steps (tenant_id, chain, position) where state <> 'removed';
-create index if not exists chain_steps_follow on chain_steps (tenant_id, event_type) where state = 'active';
+create unique index if not exists chain_steps_once on chain_steps (tenant_id, chain, position)
+    where state in ('active', 'disabled');
+create index if not exists chain_steps_follow on chain_steps (tenant_id, event_type)
+    where state in ('active', 'replaced');
 create index if not exists chain_steps_after on chain_steps (after_id) where after_id is not null;
 create index if not exists chain_steps_integration on chain_steps (integration_id);
 comment on column chain_steps.after_id is
     'Only events that came of what this other step did; null = the first step, which any event of the type starts.';
+comment on column chain_steps.state is
+    'replaced: another definition has its name; what it has begun goes on, and nothing begins with it.';
 comment on column chain_steps.action is 'The event type that is published for the account, and for it alone.';
 comment on column chain_steps.mapping is 'The data of that event; "{{path}}" is filled in from the one that happened.';
 
@@ -422,6 +426,7 @@ alter table inbox add column if not exists delivery_id uuid;
 comment on column inbox.delivery_id is 'The delivery whose work this message tells the end of.';
 create unique index if not exists inbox_once on inbox (provider, integration_id, external_id)
     where verdict = 'accepted';
+create index if not exists inbox_received on inbox (received_at);
 create index if not exists inbox_delivery on inbox (delivery_id) where delivery_id is not null;
 create index if not exists inbox_open on inbox (id) where verdict = 'accepted' and handled_at is null;
 

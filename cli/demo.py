@@ -69,6 +69,7 @@ def _stack(home: Path) -> Iterator[Stack]:
     stack = Stack(
         home,
         workers=WORKERS,
+        api=True,
         env=environment,
         prepare=lambda database_url: _clear(stack, database_url),
         worker_ready=lambda name: _workers() >= WORKERS,

@@ -60,6 +60,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.redelivery.RedeliveryError": _itself,
     "worker.rejections.RejectionError": _itself,
     "worker.vault.VaultError": _itself,
+    "worker.chain_setup.ChainError": _itself,
     "providers.errors.TargetForbidden": _itself,
     "cli.embedded.EmbeddedError": _itself,
     "cli.processes.StackError": _itself,

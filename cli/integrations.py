@@ -85,8 +85,17 @@ def connect(
             fields=given,
             name=name,
             installed=installed,
+            base_url=current().provider_base_url(provider),
         )
-    return say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
+    say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
+    if PROVIDERS[provider].inbound is not None:
+        say(f"Its webhooks go to {_hooks_address(provider, integration_id)}")
+    return None
+
+
+def _hooks_address(provider: str, integration_id: UUID) -> str:
+    """Where a provider's own webhooks for an account go."""
+    return f"{current().hooks_url.rstrip('/')}/hooks/{provider}/{integration_id}"
 
 
 def _log_in(tenant: str, provider: str, name: str, fields: Mapping[str, str], account: str | None) -> None:
@@ -268,6 +277,9 @@ def show(id: UUID) -> None:
     facts |= {"token": _until(row)}
     if token is not None:
         facts |= {"scopes": ", ".join(token.scopes), **token.details}
+    provider = PROVIDERS.get(row.provider)
+    if provider is not None and provider.inbound is not None:
+        facts |= {"webhooks to": _hooks_address(row.provider, id)}
     facts |= {f"{name} read": ago(at) or "never" for name, at in read.items()}
     for name, value in facts.items():
         if value:

@@ -25,6 +25,7 @@ COMMANDS = {
     "events": ("events", "What happened: events, their types, and what was rejected."),
     "deliveries": ("deliveries", "Where events go: deliveries, their attempts, and replaying dead letters."),
     "webhooks": ("webhooks", "Subscriptions of URLs to event types."),
+    "chains": ("chains", "What one provider's result starts at the next: chains of steps, as configuration."),
     "integrations": ("integrations", "Accounts of tenants at the providers."),
     "tenants": ("tenants", "The product's customers."),
     "keys": ("keys", "Encryption keys: make one, and move everything to the newest."),

@@ -32,6 +32,7 @@ __all__ = ["Plan", "ProcessSpec", "Stack", "StackError", "Supervisor", "specs"]
 
 FLOWER_PORT = 5555
 SANDBOX_PORT = 8100
+API_PORT = 8001  # beside that of MESH_PUBLIC_URL, where the commands that connect accounts listen for a while
 SANDBOX_APP = {"_api_key": "1010101010", "_secret": "the-sandbox-knows-this-app"}  # as registered with a provider
 WORKER_GRACE_S = 20.0  # > a call and its settling; the lease and the reconciler cover who takes longer
 CELERY = (sys.executable, "-m", "celery", "-A", "worker.app")
@@ -48,16 +49,19 @@ class Plan:
     beat: bool = True
     flower_port: int = 0
     sandbox_port: int = 0
+    api_port: int = 0
     flower_cookie_secret: str = field(default="", repr=False)
     worker_ready: Callable[[str], bool] | None = None
     task_events: bool = False
 
 
 def specs(plan: Plan) -> list[ProcessSpec]:
-    """The processes of a plan: sandbox first, then workers, Flower and beat; they end the other way round."""
+    """The processes of a plan: sandbox first, then workers, doors, Flower, beat; they end the other way round."""
     found = [_worker(plan, f"worker-{number}") for number in range(1, plan.workers + 1)]
     if plan.sandbox_port:
         found.insert(0, _sandbox(plan))
+    if plan.api_port:
+        found.append(_api(plan))
     if plan.flower_port:
         found.append(_flower(plan))
     if plan.beat:
@@ -82,6 +86,19 @@ def _worker(plan: Plan, name: str) -> ProcessSpec:
 def _beat(plan: Plan) -> ProcessSpec:
     schedule = str(plan.home / "beat-schedule")
     return ProcessSpec("beat", [*CELERY, "beat", "--schedule", schedule, "--pidfile="], plan.env, stage=4)
+
+
+def _api(plan: Plan) -> ProcessSpec:
+    """The doors that providers call. Addresses carry credentials: nothing logs them."""
+    options = ["--host", "127.0.0.1", "--port", str(plan.api_port), "--no-access-log", "--log-level", "warning"]
+    return ProcessSpec(
+        "api",
+        [sys.executable, "-m", "uvicorn", "--factory", "api.app:serve", *options],
+        plan.env,
+        grace_s=5,
+        ready=lambda: _listens(plan.api_port),
+        stage=3,
+    )
 
 
 def _flower(plan: Plan) -> ProcessSpec:
@@ -133,6 +150,7 @@ class Stack:
         beat: bool = True,
         flower: bool = True,
         sandbox: bool = True,
+        api: bool = False,
         durable: bool = True,
         env: Mapping[str, str] | None = None,
         prepare: Callable[[str], None] = lambda database_url: None,
@@ -157,6 +175,7 @@ class Stack:
         self._workers, self._threads, self._beat = workers, threads, beat
         self._flower_port = free_port(FLOWER_PORT) if flower else 0
         self._sandbox_port = free_port(SANDBOX_PORT) if sandbox else 0
+        self._api_port = free_port(API_PORT) if api else 0
         self._prepare, self._worker_ready, self._plan = prepare, worker_ready, plan
         self._running = ExitStack()
 
@@ -169,6 +188,11 @@ class Stack:
     def sandbox_url(self) -> str:
         """Where the sandbox answers; empty without one."""
         return f"http://127.0.0.1:{self._sandbox_port}" if self._sandbox_port else ""
+
+    @property
+    def api_url(self) -> str:
+        """Where providers reach our doors; empty without them."""
+        return f"http://127.0.0.1:{self._api_port}" if self._api_port else ""
 
     def start(self) -> None:
         """Start everything; what was started already is ended again when something fails."""
@@ -245,6 +269,7 @@ class Stack:
             beat=self._beat,
             flower_port=self._flower_port,
             sandbox_port=self._sandbox_port,
+            api_port=self._api_port,
             flower_cookie_secret=_secret(self.home / "flower.cookie", lambda: secrets.token_urlsafe(48)),
             worker_ready=self._worker_ready,
             task_events=self.env.get("MESH_TASK_EVENTS", "").lower() in ("1", "true", "t", "yes", "y", "on"),
@@ -257,6 +282,7 @@ class Stack:
             "redis_url": self.redis.url() if self.redis else "",
             "mesh_encryption_keys": _secret(self.home / "encryption.keys", _new_key),
             "flower_basic_auth": _secret(self.home / "flower.auth", lambda: f"mesh:{secrets.token_urlsafe(16)}"),
+            "mesh_hooks_url": self.api_url,
             **self._sandbox_settings(),
         }
         chosen = {name: self.env.get(name.upper()) or value for name, value in ours.items()}
@@ -271,6 +297,7 @@ class Stack:
         return {
             "mesh_private_targets": "127.0.0.0/8",
             **{name + suffix: f"{self.sandbox_url}/{name}" for name in names},
+            **{f"{name}_{host}_url": f"{self.sandbox_url}/{name}/{host}" for name, host in _hosts()},
             **{name + kind: value for name in _apps() for kind, value in SANDBOX_APP.items()},
         }
 
@@ -314,6 +341,11 @@ Postgres(Path(sys.argv[2])).stop()
 def _apps() -> list[str]:
     """The providers that know us by an app of ours, before anybody can connect an account."""
     return [name for name, provider in PROVIDERS.items() if provider.oauth]
+
+
+def _hosts() -> list[tuple[str, str]]:
+    """The further hosts that providers have."""
+    return [(name, host) for name, provider in PROVIDERS.items() for host in provider.hosts]
 
 
 def _new_key() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ def up(
     ] = True,
     flower: Annotated[bool, typer.Option(help="Run Flower, the view of Celery's workers.")] = True,
 ) -> None:
-    """Run PostgreSQL, Redis, workers, beat, Flower and the sandbox until Ctrl-C.
+    """Run PostgreSQL, Redis, workers, beat, the doors for providers, Flower and the sandbox until Ctrl-C.
 
     With DATABASE_URL and REDIS_URL set, those servers are used. The schema is applied first.
     """
@@ -37,6 +38,7 @@ def up(
         threads=settings.mesh_worker_threads,
         sandbox=sandbox,
         flower=flower,
+        api=True,
         env={**os.environ, **given(settings)},
         prepare=apply_schema,
         say=lambda line: console.print(line, highlight=False),
@@ -54,4 +56,6 @@ def given(settings: Settings) -> Mapping[str, str]:
 def _text(value: Any) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, dict):
+        return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

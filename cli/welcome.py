@@ -35,6 +35,11 @@ def _places(stack: Stack) -> Iterator[tuple[str, str]]:
     if stack.flower_url:
         user, _, password = stack.settings.get("flower_basic_auth", "").partition(":")
         yield "Flower", f"{stack.flower_url}   user {escape(user)}, password {escape(password)}"
+    if stack.api_url:
+        yield (
+            "doors",
+            f"{stack.api_url}/hooks/…   [dim]for webhooks of providers, and /media/… for their fetching[/]",
+        )
     if stack.sandbox_url:
         yield "sandbox", f"{stack.sandbox_url}   [dim]stand-ins of the providers: sandbox/README.md[/]"
         yield "receiver", f"{stack.sandbox_url}{RECEIVER}   [dim]takes any webhook[/]"

@@ -34,10 +34,13 @@ class NewStep:
 
 
 def following(connection: Connection, tenant_ids: Collection[str], event_types: Collection[str]) -> Rows:
-    """The active steps of these tenants that events of these types may start, in order."""
+    """The steps of these tenants that events of these types may start, in order: those of replaced chains too, which
+    nothing begins with but what they have begun goes on.
+    """
     return run(
         connection,
-        f"{_STEP} where c.tenant_id = any(%(tenants)s) and c.event_type = any(%(types)s) and c.state = 'active'"
+        f"{_STEP} where c.tenant_id = any(%(tenants)s) and c.event_type = any(%(types)s)"
+        " and c.state in ('active', 'replaced') and (c.state = 'active' or c.after_id is not null)"
         " order by c.tenant_id, c.chain, c.position",
         tenants=list(tenant_ids),
         types=list(event_types),
@@ -45,11 +48,11 @@ def following(connection: Connection, tenant_ids: Collection[str], event_types: 
 
 
 def of_tenant(connection: Connection, tenant_id: str | None, *, chain: str | None = None) -> Rows:
-    """The steps that were not removed, of one tenant or of all, of one chain or of all, in order."""
+    """The steps that stand, of one tenant or of all, of one chain or of all, in order."""
     return run(
         connection,
         f"{_STEP} where (%(tenant)s::text is null or c.tenant_id = %(tenant)s)"
-        " and (%(chain)s::text is null or c.chain = %(chain)s) and c.state <> 'removed'"
+        " and (%(chain)s::text is null or c.chain = %(chain)s) and c.state in ('active', 'disabled')"
         " order by c.tenant_id, c.chain, c.position",
         tenant=tenant_id,
         chain=chain,
@@ -57,7 +60,7 @@ def of_tenant(connection: Connection, tenant_id: str | None, *, chain: str | Non
 
 
 def get(connection: Connection, step_id: UUID) -> Any | None:
-    """One step, also one that was removed; None when there never was one."""
+    """One step, whatever its state; None when there never was one."""
     rows = run(connection, f"{_STEP} where c.id = %(id)s", id=step_id)
     return rows[0] if rows else None
 
@@ -89,12 +92,12 @@ def insert(connection: Connection, tenant_id: str, chain: str, steps: Collection
 
 
 def set_state(connection: Connection, tenant_id: str, chain: str, state: str) -> int:
-    """Enable, disable or remove a chain. How many steps it has."""
+    """Enable, disable, replace or remove a chain that stands. How many steps it has."""
     return len(
         run(
             connection,
             "update chain_steps set state = %(state)s, updated_at = now(), version = version + 1"
-            " where tenant_id = %(tenant)s and chain = %(chain)s and state <> 'removed' returning id",
+            " where tenant_id = %(tenant)s and chain = %(chain)s and state in ('active', 'disabled') returning id",
             tenant=tenant_id,
             chain=chain,
             state=state,

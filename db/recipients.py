@@ -32,7 +32,7 @@ _RECIPIENTS = Prepared(
     from tenants t
     left join lateral (
         select true as chained from chain_steps s
-        where s.tenant_id = t.id and s.event_type = any(%(types)s::text[]) and s.state = 'active' limit 1
+        where s.tenant_id = t.id and s.event_type = any(%(types)s::text[]) and s.state in ('active', 'replaced') limit 1
     ) c on true
     left join integrations i on i.tenant_id = t.id and i.state <> 'disconnected'
     left join webhooks h on h.tenant_id = t.id and h.integration_id = i.id and h.state = 'active'

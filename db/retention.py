@@ -86,6 +86,21 @@ def delete_rejected(connection: Connection, *, days: float, limit: int) -> Step:
     )
 
 
+def delete_inbox(connection: Connection, *, days: float, limit: int) -> Step:
+    """Delete what providers sent so long ago, taken or refused."""
+    return _all_deleted(
+        limit,
+        count(
+            connection,
+            "with step as materialized (select id from inbox where received_at < now() - %(days)s * interval '1 day'"
+            " order by received_at limit %(limit)s for update skip locked)"
+            " delete from inbox where id in (select id from step)",
+            days=days,
+            limit=limit,
+        ),
+    )
+
+
 def delete_stray_attempts(connection: Connection, *, days: float, limit: int) -> Step:
     """Delete old attempts from the default partition, where rows are for which no partition was made in time."""
     return _all_deleted(

@@ -70,6 +70,9 @@ HOMES: Mapping[str, Collection[str]] = {
         "cli/",
         "api/",
     ),
+    "fastapi": ("api/",),
+    "starlette": ("api/",),
+    "uvicorn": (),  # runs `api.app:serve` as a program
     "requests": ("providers/",),
     "urllib3": ("providers/",),
     "httpx": (),

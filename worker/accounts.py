@@ -36,8 +36,10 @@ def connect(
     fields: Mapping[str, str],
     name: str,
     installed: Collection[str] = (),
+    base_url: str = "",
 ) -> UUID:
-    """Connect a tenant's account. Raises AccountError for an unknown provider, tenant or field.
+    """Connect a tenant's account. Raises AccountError for an unknown provider, tenant or field, and where nobody has
+    said where the provider is: `base_url` is what the installation's settings say.
 
     `installed` names the fields that the installation's own settings fill in where the account leaves them out.
     """
@@ -46,6 +48,8 @@ def connect(
         raise AccountError(unknown_provider(provider))
     if facts.oauth is not None:
         raise AccountError(f"{facts.title} is connected by a login there, not by fields alone.")
+    if not (base_url or facts.base_url or facts.by_webhook):
+        raise AccountError(base_url_missing(facts))
     if tenant_id not in db.tenants.states(connection, [tenant_id]):
         raise AccountError(unknown_tenant(tenant_id))
     config, secrets = settled(facts, fields, installed)
@@ -116,6 +120,15 @@ def settled(
     )
 
 
+def credentials(
+    integration_id: UUID, secrets_sealed: str | None, installation: Mapping[str, str], vault: Vault
+) -> Mapping[str, str]:
+    """The account's own credentials over the installation's. Raises VaultError."""
+    if not secrets_sealed:
+        return installation
+    return {**installation, **json.loads(vault.open(secrets_sealed, _place(integration_id)))}
+
+
 def _sealed(vault: Vault, integration_id: UUID, secrets: Mapping[str, str]) -> str | None:
     return vault.seal(json.dumps(secrets), _place(integration_id)) if secrets else None
 
@@ -181,6 +194,11 @@ def _due(connection: Connection, integration_id: UUID) -> int:
 def _change(connection: Connection, integration_id: UUID, state: str, reason: str) -> None:
     if not db.integrations.set_state(connection, integration_id, state, reason):
         raise AccountError(nowhere(integration_id))
+
+
+def base_url_missing(provider: Provider) -> str:
+    """The sentence for a provider whose address has to be set."""
+    return f"{provider.name.upper()}_BASE_URL is not set: give the address of the {provider.title} service to use."
 
 
 def unknown_provider(provider: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +16,12 @@ from db.deliveries import GiveBack
 from db.engine import is_away
 from model import Event
 from providers import PROVIDERS
-from providers.contract import Call, Provider, Rate
+from providers.contract import Call, Rate
 from providers.errors import AccountBlocked
 from providers.http import Transport
 from providers.waiting import pause
 from worker import faults, ids
+from worker.accounts import base_url_missing, credentials
 from worker.attempts import attempt
 from worker.calls import KEPT
 from worker.dispatch import FEW
@@ -211,13 +211,6 @@ def prepare(claim: Claim, resources: Resources, held: Held | None = None) -> Cal
     )
 
 
-def base_url_missing(provider: Provider) -> str:
-    """The sentence for a provider whose address has to be set."""
-    return (
-        f"{provider.name.upper()}_BASE_URL is not set: give the address of the {provider.title} service that you use."
-    )
-
-
 def _transport(claim: Claim, resources: Resources) -> Transport:
     """Paced where our app has one allowance; the gate took the first turn, unless the account has a rate of its own."""
     transport: Transport = resources.transport
@@ -232,10 +225,7 @@ def _transport(claim: Claim, resources: Resources) -> Transport:
 
 def account_secrets(claim: Claim, installed: Installed, vault: Vault) -> Mapping[str, str]:
     """The account's own credentials over the installation's."""
-    if not claim.secrets_sealed:
-        return installed.credentials
-    own = json.loads(vault.open(claim.secrets_sealed, f"integrations.secrets_sealed:{claim.integration_id}"))
-    return {**installed.credentials, **own}
+    return credentials(claim.integration_id, claim.secrets_sealed, installed.credentials, vault)
 
 
 def _signing_secrets(claim: Claim, vault: Vault) -> tuple[str, ...]:

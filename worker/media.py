@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -111,6 +112,17 @@ def _signed(uri: str, lasts_s: float) -> str | None:
     except NotImplementedError:
         return None
     return address
+
+
+def local_path(uri: str) -> Path | None:
+    """Where a file lies on this machine; None where it is kept elsewhere."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return Path(path) if "file" in _protocols(filesystem) else None
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    given = filesystem.protocol
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def stream(uri: str) -> Iterator[bytes] | None:

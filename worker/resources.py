@@ -218,19 +218,29 @@ def close() -> None:
         shared.close()
 
 
-def build(settings: Settings) -> Resources:
-    """Resources from settings. Connects to nothing yet."""
+def database_url_of(settings: Settings) -> str:
+    """Where PostgreSQL is. Raises ConfigurationError where nobody has said."""
     if not settings.database_url:
         raise ConfigurationError(
             "DATABASE_URL is not set: give the address of the PostgreSQL that Agent Mesh uses,"
             " such as postgresql://user@host:5432/mesh."
         )
+    return settings.database_url
+
+
+def keys_of(settings: Settings) -> vault.Vault:
+    """The encryption keys. Raises ConfigurationError where there are none, or one is malformed."""
     try:
-        keys = vault.parse(settings.mesh_encryption_keys.get_secret_value())
+        return vault.parse(settings.mesh_encryption_keys.get_secret_value())
     except vault.VaultError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def build(settings: Settings) -> Resources:
+    """Resources from settings. Connects to nothing yet."""
+    database_url, keys = database_url_of(settings), keys_of(settings)
     client = redis_client(settings)
-    pooled = partial(connect, settings.database_url, name="mesh-worker", by_index=True)
+    pooled = partial(connect, database_url, name="mesh-worker", by_index=True)
     return Resources(
         settings=settings,
         engine=pooled(pool_size=settings.mesh_worker_threads + 4),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import structlog
@@ -34,6 +34,7 @@ class Deleted:
 
     events: int = 0  # each with its deliveries
     rejected: int = 0
+    inbox: int = 0  # messages of providers
     attempts: int = 0  # of the default partition
     partitions: tuple[str, ...] = ()
 
@@ -42,16 +43,17 @@ def retain(engine: Engine, *, events_days: float, attempts_days: float) -> Delet
     """One run. Days of 0 mean: keep for ever."""
     until = time.monotonic() + RUN_S
     partitions: tuple[str, ...] = ()
-    events = rejected = attempts = 0
+    events = rejected = inbox = attempts = 0
     if attempts_days:
         partitions = _drop_partitions(engine, attempts_days)
         attempts = _delete(engine, partial(db.retention.delete_stray_attempts, days=attempts_days, limit=STEP), until)
     if events_days:
         rejected = _delete(engine, partial(db.retention.delete_rejected, days=events_days, limit=REJECTED_STEP), until)
+        inbox = _delete(engine, partial(db.retention.delete_inbox, days=events_days, limit=REJECTED_STEP), until)
         events = _delete(engine, partial(db.retention.delete_events, days=events_days, limit=STEP), until)
-    deleted = Deleted(events, rejected, attempts, partitions)
+    deleted = Deleted(events, rejected, inbox, attempts, partitions)
     if deleted != Deleted():
-        log.info("old_rows_deleted", events=events, rejected=rejected, attempts=attempts, partitions=partitions)
+        log.info("old_rows_deleted", **asdict(deleted))
     return deleted
 
 
