@@ -15,7 +15,8 @@ import db.attempts
 import db.events
 from cli.demo_ads import Account
 from cli.demo_ledger import Check, Ledger, local_path
-from cli.show import event_tree, latency
+from cli.show import latency
+from cli.tree import event_tree
 from providers import PROVIDERS
 
 COLUMNS = ("events", "deliveries", "attempts", "succeeded", "retrying", "dead", "cancelled")

@@ -15,7 +15,8 @@ import db.events
 import db.rejected
 from cli import session
 from cli.errors import Problem
-from cli.show import ago, console, event_tree, known_tenant, safe, say, say_json, state, table
+from cli.show import ago, console, known_tenant, safe, say, say_json, state, table
+from cli.tree import event_tree, in_all
 from worker import rejections
 from worker.catalog import event_types, unknown
 from worker.event_checks import MESSAGE_KEY
@@ -54,13 +55,18 @@ def show(
     id: UUID,
     data: Annotated[bool, typer.Option("--data", help="The event's data too.")] = False,
 ) -> None:
-    """One event, its deliveries, their attempts, and the events that they published."""
+    """One event as a tree: its deliveries, their attempts with times and costs, and all that came of it."""
     with session.transaction() as connection:
         tree = event_tree(connection, id)
         event = db.events.get(connection, id)
+        sums = in_all(connection, id)
     if tree is None or event is None:
         raise Problem(f"There is no event {id}: `mesh events list` shows the newest.")
     console.print(tree)
+    if sums:
+        say(f"[dim]In all:[/] {sums}")
+    if event.trace_id is not None and event.trace_id != event.id:
+        say(f"[dim]It came of another event:[/] mesh events show {event.trace_id}")
     if data:
         say_json(event.data)
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.json import JSON
 from rich.markup import escape
 from rich.text import Text
-from rich.tree import Tree
 
 from cli.errors import CONTROL, Problem, visible
 
@@ -148,92 +146,3 @@ def latency(ms: float | None) -> str:
     if ms is None:
         return "–"
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
-
-
-def event_tree(connection: Any, event_id: Any, *, ids: bool = True) -> Tree | None:
-    """An event, its deliveries with their attempts, and the events that those published. None without the event."""
-    import db.events
-
-    event = db.events.get(connection, event_id)
-    if event is None:
-        return None
-    tree = Tree(_event_line(event, ids), guide_style="dim")
-    _grow(connection, tree, event, ids)
-    return tree
-
-
-def _event_line(event: Any, ids: bool) -> str:
-    given = event.idempotency_key if event.caused_by is None else None  # a producer's own, or made of its message
-    key = f"  id {safe(given)}" if given and not given.startswith("message:") else ""
-    shown = f"  [dim]{event.id}[/]" if ids else ""
-    what = f" ({safe(str(event.data['stream']))})" if event.data.get("stream") else ""
-    return f"[bold]{safe(event.type)}[/]{what} of {safe(event.tenant_id)}{key}  at {moment(event.accepted_at)}{shown}"
-
-
-def _grow(connection: Any, tree: Tree, event: Any, ids: bool) -> None:
-    import db.attempts
-    import db.deliveries
-    import db.events
-    import db.rejected
-    import db.webhooks
-
-    for row in db.rejected.of_event(connection, event.id):
-        what = "rejected" if row.door == "sql" else "an event that it led to was rejected"
-        tree.add(f"[red]{what}[/]: {safe(row.reason)}" + (f"  mesh events rejected {row.id}" if ids else ""))
-    if event.routed_at is None:
-        tree.add("[cyan]not routed yet[/]")
-    for delivery in db.deliveries.of_event(connection, event.id):
-        hook = db.webhooks.get(connection, delivery.webhook_id) if delivery.webhook_id else None
-        branch = tree.add(_delivery_line(delivery, hook, ids))
-        for attempt in db.attempts.of_delivery(connection, delivery.id):
-            branch.add(_attempt_line(attempt, called=delivery.webhook_id is None))
-        for line in _came_of(delivery.result or {}):
-            branch.add(line)
-    for child in db.events.caused(connection, event.id):
-        _grow(connection, tree.add(f"published {_event_line(child, ids)}"), child, ids)
-
-
-def _came_of(result: Mapping[str, Any]) -> Iterator[str]:
-    """What an adapter says of what it did: its facts in a line, and each part of a batch that was refused."""
-    if result.get("uri"):
-        yield f"kept {safe(result['uri'].rpartition('/')[2])}, {_size(result)}"
-        return
-    facts = [f"{name} {value}" for name, value in result.items() if isinstance(value, str | int | float)]
-    if facts:
-        yield f"result: {safe(', '.join(facts))}"
-    for part in result.get("refused") or ():
-        yield f"[red]refused[/] {safe(str(part.get('event_id', '')))}: {safe(str(part.get('why', '')))}"
-
-
-def _size(result: Any) -> str:
-    return f"{result.get('size_bytes', 0) / 1000:.0f} kB of {safe(str(result.get('mime', 'data')))}"
-
-
-def _delivery_line(delivery: Any, hook: Any | None, ids: bool) -> str:
-    target = f" → {safe(hook.url_hint)}" if hook is not None else ""
-    shown = f"  [dim]{delivery.id}[/]" if ids else ""
-    return f"{_coloured(delivery.state)}  {delivery.provider}{target}{_when(delivery)}{shown}"
-
-
-def _when(delivery: Any) -> str:
-    if delivery.settled_at is not None:
-        return f"  after {lasting((delivery.settled_at - delivery.created_at).total_seconds())}"
-    if delivery.due_at is None:
-        return ""
-    parked = delivery.due_at.year > 9000  # infinity
-    return "  until its integration works again" if parked else f"  due {ago(delivery.due_at)}"
-
-
-def _attempt_line(attempt: Any, *, called: bool) -> str:
-    """One attempt; what was called is left out where the target is in the delivery's own line."""
-    what = f"  {attempt.method} {safe(urlsplit(attempt.url).path)}" if called and attempt.url else ""
-    took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
-    answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
-    why = f"  {safe(attempt.error_code)}: {safe(attempt.error_message or '')}" if attempt.error_code else ""
-    began = moment(attempt.started_at)
-    return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{what}{answer}{took}{why}"
-
-
-def _coloured(word: str) -> str:
-    style = STYLES.get(word)
-    return f"[{style}]{word}[/]" if style else word

@@ -33,6 +33,7 @@ __all__ = ["Plan", "ProcessSpec", "Stack", "StackError", "Supervisor", "specs"]
 FLOWER_PORT = 5555
 SANDBOX_PORT = 8100
 API_PORT = 8001  # beside that of MESH_PUBLIC_URL, where the commands that connect accounts listen for a while
+SANDBOX_PATHS = {"capcut": "capcut/cut_jianying"}  # where a stand-in's API is not below its name alone
 SANDBOX_APP = {"_api_key": "1010101010", "_secret": "the-sandbox-knows-this-app"}  # as registered with a provider
 WORKER_GRACE_S = 20.0  # > a call and its settling; the lease and the reconciler cover who takes longer
 CELERY = (sys.executable, "-m", "celery", "-A", "worker.app")
@@ -296,7 +297,7 @@ class Stack:
         names = [name.removesuffix(suffix) for name in Settings.model_fields if name.endswith(suffix)]
         return {
             "mesh_private_targets": "127.0.0.0/8",
-            **{name + suffix: f"{self.sandbox_url}/{name}" for name in names},
+            **{name + suffix: f"{self.sandbox_url}/{SANDBOX_PATHS.get(name, name)}" for name in names},
             **{f"{name}_{host}_url": f"{self.sandbox_url}/{name}/{host}" for name, host in _hosts()},
             **{name + kind: value for name in _apps() for kind, value in SANDBOX_APP.items()},
         }

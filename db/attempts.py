@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,6 +19,42 @@ def of_delivery(connection: Connection, delivery_id: UUID) -> Rows:
         connection,
         "select * from integration_sync_logs where delivery_id = %(id)s order by attempt_number, started_at",
         id=delivery_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """All calls that came of one event. `ended_at` is None while something is under way."""
+
+    calls: int
+    began_at: datetime | None
+    ended_at: datetime | None
+    costs: Mapping[str, Decimal]  # by unit
+
+
+def that_came_of(connection: Connection, event_id: UUID) -> Sums:
+    """What everything took and cost that came of an event."""
+    rows = run(
+        connection,
+        """
+        with recursive tree as (
+            select %(id)s::uuid as id
+            union all
+            select e.id from tree t join events e on e.caused_by = t.id
+        ), d as (select d.id, d.settled_at from tree t join deliveries d on d.event_id = t.id)
+        select l.cost_unit, sum(l.cost) as cost, count(*) as calls, min(l.started_at) as began_at,
+               max(l.finished_at) as ended_at, (select bool_or(settled_at is null) from d) as open
+        from d join integration_sync_logs l on l.delivery_id = d.id group by l.cost_unit
+        """,
+        id=event_id,
+    )
+    under_way = any(row.open for row in rows)
+    ends = [row.ended_at for row in rows if row.ended_at is not None]
+    return Sums(
+        calls=sum(row.calls for row in rows),
+        began_at=min((row.began_at for row in rows), default=None),
+        ended_at=None if under_way else max(ends, default=None),
+        costs={row.cost_unit: row.cost for row in rows if row.cost_unit},
     )
 
 

@@ -4,12 +4,15 @@ servers           PostgreSQL and Redis of this session (`tests/servers.py`)
 sandbox_process   the stand-ins of the providers, one process for the session
 sandbox           the same, with rules, counts and bills forgotten
 mesh_settings     settings that point there
+doors             the HTTP doors of that mesh, on a real port
 mesh              the engine in this process on empty tables (`tests/mesh.py`)
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,13 +20,16 @@ from pathlib import Path
 import psycopg2
 import pytest
 import structlog
+import uvicorn
 from pydantic import SecretStr
 from pydantic_settings import PydanticBaseSettingsSource
 
 import settings
+from api.app import create
+from api.parts import parts
 from sandbox.process import Sandbox, start
 from settings import Settings
-from tests.mesh import Mesh
+from tests.mesh import Mesh, eventually
 from tests.servers import Servers, running
 from worker import vault
 from worker.app import app
@@ -88,7 +94,7 @@ class Given(Settings):
 
 
 @pytest.fixture
-def mesh_settings(servers: Servers, sandbox_process: Sandbox, tmp_path: Path) -> Settings:
+def mesh_settings(servers: Servers, sandbox_process: Sandbox, tmp_path: Path, doors_port: int) -> Settings:
     """Settings of a small mesh that may call the sandbox."""
     return Given(
         database_url=servers.database_url,
@@ -101,7 +107,37 @@ def mesh_settings(servers: Servers, sandbox_process: Sandbox, tmp_path: Path) ->
         mesh_calls_in_flight=32,
         mesh_worker_threads=4,
         elevenlabs_base_url=sandbox_process.url,
+        mindstudio_base_url=f"{sandbox_process.url}/mindstudio",
+        capcut_base_url=f"{sandbox_process.url}/capcut/cut_jianying",
+        autods_base_url=f"{sandbox_process.url}/autods",
+        autods_gateway_url=f"{sandbox_process.url}/autods/gateway",
+        autods_research_url=f"{sandbox_process.url}/autods/research",
+        mesh_hooks_url=f"http://127.0.0.1:{doors_port}",
     )
+
+
+@pytest.fixture(scope="session")
+def doors_port() -> int:
+    """Where the doors listen, in tests that open them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def doors(mesh: Mesh, doors_port: int) -> Iterator[str]:
+    """The HTTP doors of the mesh, served for real; their base URL."""
+    shared = parts(mesh.settings)
+    config = uvicorn.Config(create(shared), host="127.0.0.1", port=doors_port, log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    eventually(lambda: server.started, "the doors are open")
+    yield mesh.settings.hooks_url
+    server.should_exit = True
+    thread.join(10)
+    shared.engine.dispose()
 
 
 @pytest.fixture
