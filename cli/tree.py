@@ -113,14 +113,14 @@ def _when(delivery: Any) -> str:
 
 def _attempt_lines(attempts: Sequence[Any], called: bool) -> Iterator[str]:
     """Every attempt; of very many, all but the first and the last few are counted."""
-    hidden = (
-        range(MOST_ATTEMPTS // 2, len(attempts) - MOST_ATTEMPTS // 2) if len(attempts) > MOST_ATTEMPTS else range(0)
-    )
+    shown = MOST_ATTEMPTS // 2  # at each end
+    hidden = range(shown, len(attempts) - shown)
     for place, attempt in enumerate(attempts):
         if place not in hidden:
             yield _attempt_line(attempt, called=called)
         elif place == hidden[0]:
-            yield f"[dim]… {many(len(hidden), 'attempt', 'attempts')} more: mesh deliveries show {attempt.delivery_id}[/]"
+            more = many(len(hidden), "attempt", "attempts")
+            yield f"[dim]… {more} more: mesh deliveries show {attempt.delivery_id}[/]"
 
 
 def _attempt_line(attempt: Any, *, called: bool) -> str:

@@ -59,7 +59,15 @@ def published() -> Published:
 
 def ledger(published: Published, **changes: Any) -> Ledger:
     """One event with one delivered webhook, and one rejection; with changes."""
-    delivery = row(id=uuid4(), provider="zapier", webhook_id=uuid4(), state="succeeded", due_at=None, attempt_count=1)
+    delivery = row(
+        id=uuid4(),
+        provider="zapier",
+        event_type="user.signup",
+        webhook_id=uuid4(),
+        state="succeeded",
+        due_at=None,
+        attempt_count=1,
+    )
     delivery.rows, delivery.open_rows = 1, 0
     event = row(
         id=uuid4(), tenant_id="acme", key="demo-1", caused_by=None, routed_at=NOW, deliveries=1, type="user.signup"

@@ -16,7 +16,7 @@ import cli.syncs
 import settings
 from cli import session
 from cli.main import app
-from cli.show import _came_of
+from cli.tree import _came_of
 from sandbox.process import Sandbox
 from tests.conftest import KEYS
 from tests.mesh import Mesh
@@ -242,7 +242,9 @@ def test_what_cannot_be_asked(sync: Sync, mesh: Mesh, arguments: list[str], said
 
 
 def test_what_cannot_be_synced(sync: Sync, mesh: Mesh, account: UUID) -> None:
-    assert problem(sync(of=mesh.account())).endswith("has nothing to sync.")
+    mesh.hook()
+    nothing = mesh.one("select id from integrations where provider = 'zapier'")
+    assert problem(sync(of=nothing)).endswith("has nothing to sync.")
     assert "There is no integration" in problem(sync(of=UUID(int=1)))
     mesh.sql("update integrations set state = 'needs_reconnect' where id = %(id)s", id=account)
     assert f"`mesh integrations reconnect {account}`" in problem(sync())
