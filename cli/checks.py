@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import redis
 from sqlalchemy import Connection
@@ -33,6 +34,7 @@ SKEW_S = 2.0
 ANSWER_S = 1.0  # for workers to answer
 BEAT_S = 2.5  # within which beat's tick of one second must have run
 LOGIN_DAYS = 14  # before which a person is asked to log in again
+DOORS_S = 3.0  # for the doors to answer
 LATE_S = 60.0  # a due delivery that waits longer is a warning
 LONG_QUEUE = 1_000
 
@@ -247,6 +249,7 @@ def _own(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("Flower", WARNING, "would be open to everybody", "set FLOWER_BASIC_AUTH=user:password")
     yield _public_url(settings)
+    yield _doors(settings)
 
 
 def _media(settings: Settings) -> Finding:
@@ -255,6 +258,22 @@ def _media(settings: Settings) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever a storage raises
         return Finding("media", PROBLEM, f"cannot be written ({error})", "correct MESH_MEDIA_URL or its permissions")
     return Finding("media", OK, f"{settings.media_url} can be written")
+
+
+def _doors(settings: Settings) -> Finding:
+    """Whether the doors answer where providers are told that they are."""
+    try:
+        with urlopen(f"{settings.hooks_url.rstrip('/')}/readyz", timeout=DOORS_S) as answer:  # noqa: S310 - http(s) only
+            answer.read(1024)
+    except OSError as error:
+        mend = "start them: `uvicorn --factory api.app:serve`, or correct MESH_HOOKS_URL; callbacks and files need them"
+        return Finding("doors", WARNING, f"{settings.hooks_url} does not answer ({_reason(error)})", mend)
+    return Finding("doors", OK, f"{settings.hooks_url} answers")
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, in a word or two."""
+    return str(getattr(error, "reason", error))
 
 
 def _public_url(settings: Settings) -> Finding:

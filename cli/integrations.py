@@ -16,7 +16,7 @@ import db.integrations
 import db.tokens
 from cli import local_door, session
 from cli.errors import Problem
-from cli.show import ago, known_tenant, many, safe, say, state, table
+from cli.show import ago, known_tenant, many, safe, say, say_json, state, table
 from cli.syncs import sync
 from providers import PROVIDERS
 from providers.contract import Field
@@ -284,6 +284,27 @@ def show(id: UUID) -> None:
     for name, value in facts.items():
         if value:
             say(f"  [dim]{safe(name):<16}[/] {safe(str(value))}")
+
+
+@app.command()
+def cached(
+    id: UUID,
+    stream: Annotated[str, typer.Argument(help="Such as voices, models, agents, stores: `show` names them.")],
+) -> None:
+    """What the last sync of a stream left: the voices of an account, its agents, its stores …, as JSON."""
+    with session.transaction() as connection:
+        row = db.integrations.get(connection, id)
+        read = db.cursors.synced(connection, id)
+        value = db.cursors.get(connection, id, stream)
+    if row is None:
+        raise Problem(accounts.nowhere(id))
+    facts = PROVIDERS.get(row.provider)
+    names = [each.name for each in facts.streams] if facts else []
+    if stream not in names:
+        raise Problem(f"{row.provider} has no stream {stream!r}: it has {', '.join(names) or 'none'}.")
+    if read.get(stream) is None:
+        raise Problem(f"{stream} was not read yet: `mesh integrations sync {id} --stream {stream}` reads it now.")
+    say_json(value)
 
 
 def _account(row: Any) -> str:
