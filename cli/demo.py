@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,9 @@ import typer
 from rich.live import Live
 
 import db.listen
-from cli import demo_ledger, demo_report, demo_world, session
+from cli import demo_ads, demo_chain, demo_ledger, demo_report, demo_world, session
 from cli.demo_ads import Ads
+from cli.demo_chain import Chain
 from cli.demo_progress import Progress, tries
 from cli.demo_traffic import Published, publish_all
 from cli.demo_world import World
@@ -32,7 +34,7 @@ ROUND_S = 0.15  # between two rounds of publishing, so that an eye can follow
 ARRIVE_S = 20.0  # for everything to be accepted or rejected
 SECOND_TRIES_S = 15.0  # for the second tries, which come after five seconds, to be seen
 REST_S = 10.0  # then, for a moment in which nothing is in the air
-SCENES_S = 120.0  # for the ad platforms' scenes, each of which has a limit of its own
+SCENES_S = 120.0  # for the scenes of the ad platforms and the chain, each of which has limits of its own
 QUIET_S = 0.7  # how long that moment must last, to read both sides
 
 app = typer.Typer(add_completion=False)
@@ -46,7 +48,8 @@ def demo(
     """Start everything in a folder of its own, publish a few hundred events, and check the ledger.
 
     A minute. Some receivers answer 429 or 500, hang, hang up, or are gone; two ad platforms are connected, take
-    permissions back and ask for less. Exit code 0 means that what the mesh recorded and what the others saw agree.
+    permissions back and ask for less; a report becomes a video through five providers. Exit code 0 means that what the
+    mesh recorded and what the others saw agree.
     """
     home = (load().mesh_home / "demo").absolute()
     began = time.monotonic()
@@ -106,15 +109,16 @@ def _show(stack: Stack, events: int) -> bool:
     with session.transaction() as connection:
         world = demo_world.create(connection, stack.sandbox_url)
     demo_world.arm(control)
-    say(f"Two tenants, {world.hooks} webhooks, two ElevenLabs accounts; a third one with two ad platforms.")
+    say(f"Two tenants, {world.hooks} webhooks, two ElevenLabs accounts; one with two ad platforms, one with a chain.")
     say("These receivers are not well:")
     for broken in world.broken.values():
         say(f"  [dim]{broken.event_type:<20}[/] of {broken.tenant:<7} {broken.fault}")
     say()
-    ads = Ads(control, stack.sandbox_url)
-    published = _run(world, events, ads)
+    ads = Ads(demo_ads.TENANT, control, stack.sandbox_url)
+    chain = Chain(demo_chain.TENANT, control, stack.sandbox_url)
+    published = _run(world, events, [ads, chain])
     ledger = _both_sides(control)
-    checks = [*demo_ledger.judge(ledger, published), *ads.checks]
+    checks = [*demo_ledger.judge(ledger, published), *ads.checks, *chain.checks]
     balanced = all(check.ok for check in checks)
     with session.transaction() as connection:
         say("\n[bold]What was done[/]   [dim]latency from accepted to settled[/]")
@@ -123,19 +127,20 @@ def _show(stack: Stack, events: int) -> bool:
         say("\n[bold]The ledger of the mesh against what the receivers saw[/]")
         demo_report.checks(console, checks)
         say("  [bold green]It balances.[/]" if balanced else "  [bold red]It does not balance.[/]")
-        say("\n[bold]One event, from its door to its end[/]")
-        demo_report.example(console, connection, ledger)
+        say("\n[bold]One report, and all that came of it[/]")
+        demo_report.tree(console, connection, chain.event_id)
     _where(stack, demo_report.audio_file(ledger))
     return balanced
 
 
-def _run(world: World, events: int, ads: Ads) -> Published:
-    """Publish everything, and watch it until only waiting is left; beside it the ad platforms' scenes are played."""
+def _run(world: World, events: int, scenes: Sequence[Ads | Chain]) -> Published:
+    """Publish everything, and watch it until only waiting is left; beside it the scenes are played."""
     published = Published()
-    with Live(console=console, auto_refresh=False, transient=False) as live, ThreadPoolExecutor(1) as stage:
+    with Live(console=console, auto_refresh=False, transient=False) as live, ThreadPoolExecutor(2) as stage:
         progress = Progress(console, live)
-        ads.say = progress.beside
-        played = stage.submit(ads.play)
+        for each in scenes:
+            each.say = partial(progress.beside, each.tenant)
+        played = [stage.submit(each.play) for each in scenes]
         for published in publish_all(events):
             progress.published = len(published.keys)
             doors = published.by_door.items()
@@ -148,8 +153,9 @@ def _run(world: World, events: int, ads: Ads) -> Published:
         doors_note, progress.note = progress.note, "waiting for second tries, which come after 5 s"
         progress.until(lambda now: _quiet(now) and tries(patient) >= 2, SECOND_TRIES_S - (time.monotonic() - began))
         progress.note = doors_note
-        progress.until(lambda now: played.done(), SCENES_S)
-        played.result()
+        progress.until(lambda now: all(scene.done() for scene in played), SCENES_S)
+        for scene in played:
+            scene.result()
         progress.until(_quiet, REST_S)
         return published
 

@@ -6,8 +6,7 @@ rows, and what the platform counted.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,10 +21,10 @@ import db.tenants
 from cli import local_door, session
 from cli.demo_browser import Browser
 from cli.demo_ledger import Check
+from cli.demo_scenes import PATIENCE_S, NotInTime, Scenes
 from cli.demo_world import hook
 from cli.local_door import Login
 from cli.stack import SANDBOX_APP
-from sandbox.control import Control
 from tasks.events import publish, publish_many
 from worker.oauth import Connected, OAuth
 from worker.syncs import sync_now
@@ -46,10 +45,6 @@ STORM_CONVERSIONS = 30
 STORM_REFUSALS = (
     5  # answers of each platform; more would meet second tries too, and third ones come after half a minute
 )
-LOOK_S = 0.1
-PATIENCE_S = 60.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +95,11 @@ class Account:
     story: dict[str, str] = field(default_factory=dict)
 
 
-class NotInTime(Exception):
-    """Something that the demo waits for did not happen."""
-
-
 @dataclass
-class Ads:
+class Ads(Scenes):
     """The whole part: its accounts, and what was checked."""
 
-    control: Control
-    sandbox_url: str
-    say: Say = lambda scene: None
     accounts: list[Account] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
 
     def play(self) -> None:
         """All scenes, in the order in which a product meets them."""
@@ -141,7 +128,7 @@ class Ads:
             account = Account(platform, connected.integration_id)
             account.story["account"] = connected.chosen.name if connected.chosen else "none"
             self.accounts.append(account)
-        self._check(
+        self.check(
             "both ad platforms connected through their login pages, each with the account that was chosen",
             [f"{each.platform.title} is {each_state}" for each, each_state in self._states() if each_state != "active"],
         )
@@ -150,7 +137,7 @@ class Ads:
         """One event, a campaign on both."""
         self.say("creating one campaign on both, from one campaign.created")
         publish("campaign.created", TENANT, CAMPAIGN, id="orbit-campaign")
-        self._until_settled("orbit-campaign")
+        self.until_settled("orbit-campaign")
         wrong = []
         for account in self.accounts:
             link = self._link(account)
@@ -158,7 +145,7 @@ class Ads:
             made = self.control.bill().get(account.platform.name, {}).get("campaigns_created", 0)
             if link is None or made != 1:
                 wrong.append(f"{account.platform.title} made {made} campaigns, {'one' if link else 'none'} is linked")
-        self._check("one campaign.created made one campaign on each, linked to the product's own", wrong)
+        self.check("one campaign.created made one campaign on each, linked to the product's own", wrong)
 
     def _sync(self) -> None:
         """The first sync of an account reads ninety days."""
@@ -167,7 +154,7 @@ class Ads:
         self.control.do("tiktok_ads", "set_polls", polls=0)
         with session.transaction() as connection:
             syncs = [each for a in self.accounts for each in sync_now(connection, a.integration_id)]
-        self._until(lambda: self._settled([each.event_id for each in syncs]), "the first syncs end")
+        self.until(lambda: self.settled([each.event_id for each in syncs]), "the first syncs end")
         wrong = []
         for account in self.accounts:
             ours, theirs = self._ours(account), self._theirs(account)
@@ -177,7 +164,7 @@ class Ads:
                 for name in ours
                 if ours[name] != theirs[name]
             ]
-        self._check(f"{DAYS} days of insights of both, row for row and cent for cent what the platforms count", wrong)
+        self.check(f"{DAYS} days of insights of both, row for row and cent for cent what the platforms count", wrong)
 
     def _convert(self) -> None:
         """Conversions one by one, and many in one event."""
@@ -196,7 +183,7 @@ class Ads:
         )
         batch = [_conversion(f"batch-{n}") for n in range(BATCH)]
         publish("attribution.batch", TENANT, {"conversions": batch}, id="orbit-batch")
-        self._until_settled("orbit-batch", *(f"orbit-{each['attribution_id']}" for each in singles))
+        self.until_settled("orbit-batch", *(f"orbit-{each['attribution_id']}" for each in singles))
         sent = CONVERSIONS + BATCH
         self._count_conversions(
             "conversions", sent, f"{sent} conversions sent to each before the storm, each counted once"
@@ -208,12 +195,12 @@ class Ads:
         for platform in PLATFORMS:
             self.control.do(platform.name, "revoke", **platform.revoke)
         publish("campaign.paused", TENANT, {"campaign_id": CAMPAIGN["campaign_id"]}, id="orbit-paused")
-        self._until(lambda: {state for _, state in self._states()} == {"needs_reconnect"}, "revoked tokens are noticed")
-        self._until(lambda: all(map(self._waiting, self.accounts)), "what cannot be done waits")
+        self.until(lambda: {state for _, state in self._states()} == {"needs_reconnect"}, "revoked tokens are noticed")
+        self.until(lambda: all(map(self._waiting, self.accounts)), "what cannot be done waits")
         parked = {each.integration_id: self._waiting(each) for each in self.accounts}
         for platform in PLATFORMS:
             _log_in(logins, platform)
-        self._until_settled("orbit-paused")
+        self.until_settled("orbit-paused")
         wrong = []
         for account in self.accounts:
             link, waited = self._link(account), parked[account.integration_id]
@@ -222,7 +209,7 @@ class Ads:
                 wrong.append(
                     f"{account.platform.title}: {waited} waited, the campaign is {link and link.external_state}"
                 )
-        self._check("revoked tokens parked what was to be done; connecting again did it, once", wrong)
+        self.check("revoked tokens parked what was to be done; connecting again did it, once", wrong)
 
     def _storm(self) -> None:
         """Both platforms ask for less at once."""
@@ -241,7 +228,7 @@ class Ads:
                 for each in storm
             ]
         )
-        self._until_settled(*(f"orbit-{each['attribution_id']}" for each in storm))
+        self.until_settled(*(f"orbit-{each['attribution_id']}" for each in storm))
         for account in self.accounts:
             with session.transaction() as connection:
                 refused = db.audit.attempts_with(connection, account.integration_id, "rate_limited")
@@ -252,30 +239,6 @@ class Ads:
         )
 
     # ------------------------------------------------------------------------------------------------------ looking
-
-    def _check(self, holds: str, wrong: Sequence[str]) -> None:
-        self.checks.append(Check(holds, tuple(wrong)))
-
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not done():
-            if time.monotonic() > deadline:
-                raise NotInTime(f"within {PATIENCE_S:.0f} s it was not seen that {what}")
-            time.sleep(LOOK_S)
-
-    def _until_settled(self, *keys: str) -> None:
-        """Until these events are there, and all their deliveries have ended well."""
-
-        def ended() -> bool:
-            with session.transaction() as connection:
-                ids = db.audit.event_ids(connection, TENANT, keys)
-            return len(ids) == len(keys) and self._settled(ids)
-
-        self._until(ended, f"{keys[0]} is delivered")
-
-    def _settled(self, event_ids: Sequence[UUID]) -> bool:
-        with session.transaction() as connection:
-            return db.audit.all_succeeded(connection, event_ids)
 
     def _states(self) -> list[tuple[Account, str]]:
         with session.transaction() as connection:
@@ -319,7 +282,7 @@ class Ads:
             account.story[row] = f"{received} received, {distinct} counted"
             if (received, distinct) != (sent, sent):
                 wrong.append(f"{account.platform.title} received {received} of {sent}, {distinct} of them different")
-        self._check(holds, wrong)
+        self.check(holds, wrong)
 
 
 _ACCOUNT = {"meta_ads": "account", "tiktok_ads": "advertiser"}  # what each calls it

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 import db.audit
 from cli.demo_traffic import Bad, Published
-from cli.demo_world import TENANTS
+from cli.demo_world import API_KEYS, TENANTS
 from db.engine import Rows
 from model import DeliveryState
 from sandbox.control import Control, IdCount
@@ -175,13 +175,14 @@ def _accounted(bad: Bad, kept: Mapping[Any, int], kept_events: Mapping[Any, int]
 
 def _audio(ledger: Ledger) -> Check:
     asked = [row for row in ledger.deliveries if row.event_type == RENDERING and row.webhook_id is None]
-    made = [row for row in asked if row.state == DeliveryState.SUCCEEDED]
-    billed = sum(one["generations"] for one in ledger.bill.values())
-    wrong = [f"{row.uri} {problem}" for row in ledger.files if (problem := _file_problem(row))]
-    if not len(made) == len(ledger.files) == billed:
-        wrong.append(f"{len(made)} renderings, {len(ledger.files)} files, {billed} on ElevenLabs' bill")
-    size = sum(row.size_bytes for row in ledger.files)
-    return _check(f"{len(ledger.files)} audio files on disk, {size / 1e6:.1f} MB; {billed} generations billed", wrong)
+    made = [row for row in asked if row.state == DeliveryState.SUCCEEDED and row.tenant_id in TENANTS]
+    files = [row for row in ledger.files if row.tenant_id in TENANTS]
+    billed = sum(one["generations"] for key, one in ledger.bill.items() if key in API_KEYS.values())
+    wrong = [f"{row.uri} {problem}" for row in files if (problem := _file_problem(row))]
+    if not len(made) == len(files) == billed:
+        wrong.append(f"{len(made)} renderings, {len(files)} files, {billed} on ElevenLabs' bill")
+    size = sum(row.size_bytes for row in files)
+    return _check(f"{len(files)} audio files on disk, {size / 1e6:.1f} MB; {billed} generations billed", wrong)
 
 
 def local_path(uri: str) -> Path:

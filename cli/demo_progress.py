@@ -29,13 +29,13 @@ class Progress:
         self._live = live
         self._rates: deque[tuple[float, int]] = deque()
         self._fastest = 0.0
-        self._scene = ""
+        self._scenes: dict[str, str] = {}  # by tenant
         self.published = 0
         self.note = ""
 
-    def beside(self, scene: str) -> None:
-        """What is played on the ad platforms meanwhile. From any thread."""
-        self._scene = scene
+    def beside(self, tenant: str, scene: str) -> None:
+        """What is played at a tenant of its own meanwhile. From any thread."""
+        self._scenes = {**self._scenes, tenant: scene}
 
     def look(self) -> Pulse:
         """Read, show, and return what is there."""
@@ -77,7 +77,8 @@ class Progress:
         grid.add_row("  delivered", _bar(now.succeeded, now.deliveries, "green"), done, f"{now.busy} in the air")
         grid.add_row("  retrying", _bar(now.later, now.deliveries, "yellow"), f"{now.later}", f"due later{ended}")
         grid.add_row("  attempts", "", f"{now.attempts}", speed)
-        return Group(grid, f"  [dim]{self.note}[/]", f"  [dim]on the ad platforms: {self._scene}[/]")
+        scenes = [f"  [dim]at {tenant}: {scene}[/]" for tenant, scene in self._scenes.items()]
+        return Group(grid, f"  [dim]{self.note}[/]", *scenes)
 
 
 def _bar(part: int, whole: int, style: str) -> ProgressBar:

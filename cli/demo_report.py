@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.padding import Padding
@@ -16,7 +17,7 @@ import db.events
 from cli.demo_ads import Account
 from cli.demo_ledger import Check, Ledger, local_path
 from cli.show import latency
-from cli.tree import event_tree
+from cli.tree import event_tree, in_all
 from providers import PROVIDERS
 
 COLUMNS = ("events", "deliveries", "attempts", "succeeded", "retrying", "dead", "cancelled")
@@ -64,13 +65,13 @@ def checks(console: Console, found: Sequence[Check]) -> None:
     console.print(grid)
 
 
-def example(console: Console, connection: Connection, ledger: Ledger) -> None:
-    """One rendered audio file, from the event to the hook that was told."""
-    rendered = next((row for row in ledger.events if row.type == "audio.render_requested"), None)
-    tree = event_tree(connection, rendered.id, ids=False) if rendered is not None else None
-    if rendered is not None and tree is not None:
-        console.print(f"  [dim]$ mesh events show {rendered.id}[/]")
-        console.print(Padding(tree, (0, 0, 0, 2)))
+def tree(console: Console, connection: Connection, event_id: UUID | None) -> None:
+    """Everything that came of one event, from its door to the last hook, with what it took and cost."""
+    grown = event_tree(connection, event_id, ids=False) if event_id is not None else None
+    if grown is not None:
+        console.print(f"  [dim]$ mesh events show {event_id}[/]")
+        console.print(Padding(grown, (0, 0, 0, 2)))
+        console.print(f"  [dim]In all:[/] {in_all(connection, event_id)}")
 
 
 def audio_file(ledger: Ledger) -> Path | None:

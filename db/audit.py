@@ -62,7 +62,7 @@ def deliveries(connection: Connection) -> Rows:
     """Every delivery with the attempt rows it has."""
     return run(
         connection,
-        "select d.id, d.provider, d.event_type, d.webhook_id, d.state, d.due_at, d.attempt_count,"
+        "select d.id, d.tenant_id, d.provider, d.event_type, d.webhook_id, d.state, d.due_at, d.attempt_count,"
         " count(l.id) as rows, count(l.id) filter (where l.state = 'started') as open_rows"
         " from deliveries d left join integration_sync_logs l on l.delivery_id = d.id group by d.id order by d.id",
     )

@@ -155,6 +155,22 @@ def as_event(connection: Connection, event_id: UUID) -> Event | None:
     return Event(*rows[0]) if rows else None
 
 
+def of_trace(connection: Connection, event_id: UUID) -> Rows:
+    """An event and all that came of it, in order."""
+    return run(
+        connection,
+        """
+        with recursive tree as (
+            select * from events where id = %(id)s
+            union all
+            select e.* from tree t join events e on e.caused_by = t.id
+        )
+        select id, type, caused_by, trace_id, chain_step_id from tree order by id
+        """,
+        id=event_id,
+    )
+
+
 def get(connection: Connection, event_id: UUID) -> Any | None:
     """One event with everything, or None."""
     rows = run(connection, "select * from events where id = %(id)s", id=event_id)
