@@ -177,7 +177,8 @@ def act(claim: Claim, call: Call) -> Outcome:
     if action is None:
         raise Unsupported(f"{claim.provider.title} has no action for {claim.event.type}.")
     repeat = action.repeat_after(claim.progress)
-    if claim.unknown and repeat is Repeat.NEVER:
+    # Unknown with no holder lost: a person has seen the dead letter and has it tried again.
+    if claim.unknown and claim.lost_count and repeat is Repeat.NEVER:
         raise OutcomeUnknown("An earlier call may have been done, and cannot be repeated safely: check it by hand.")
     if claim.unknown and repeat is Repeat.LOOKUP and action.find is not None:
         found = action.find(call)

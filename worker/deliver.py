@@ -118,6 +118,7 @@ def _as_claim(row: Any) -> Claim:
         signing_secrets=tuple(row.signing_secrets or ()),
         progress=row.progress or {},
         first_attempt_at=row.first_attempt_at,
+        lost_count=row.lost_count,
         rate_per_s=float(row.rate_per_s) if row.rate_per_s is not None else None,
         max_in_flight=row.max_in_flight,
     )

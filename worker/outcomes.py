@@ -60,6 +60,7 @@ class Claim:
     signing_secrets: tuple[Mapping[str, Any], ...] = field(repr=False)
     progress: Mapping[str, Any]
     first_attempt_at: datetime
+    lost_count: int = 0  # holders that died with it, since it last got on or a person had it tried again
     rate_per_s: float | None = None
     max_in_flight: int | None = None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID, uuid4
 
 import pytest
@@ -155,7 +155,7 @@ def test_a_callback_with_a_wrong_token_changes_nothing(doors: str, mesh: Mesh, c
 
 def test_a_callback_s_token_ends(doors: str, mesh: Mesh, called: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     links, row = mesh.resources.links, mesh.delivery(called)
-    token = requests.utils.unquote(row.progress["url"].partition("token=")[2])
+    token = unquote(row.progress["url"].partition("token=")[2])
     assert links.opens_callback(row.integration_id, called, token)
     later = time.time() + timedelta(days=8).total_seconds()
     monkeypatch.setattr(time, "time", lambda: later)
@@ -179,7 +179,7 @@ def read(arrival: Arrival) -> list[Notice]:
 
 
 @pytest.fixture
-def told(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> Iterator[UUID]:
+def told(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> UUID:
     """An account whose provider sends webhooks that are proven by a header."""
     facts = PROVIDERS["elevenlabs"]
     monkeypatch.setitem(PROVIDERS, "elevenlabs", replace(facts, inbound=Inbound(verify, read, credential="api_key")))
@@ -239,7 +239,7 @@ def test_a_hint_reads_its_stream_again(mesh: Mesh, monkeypatch: pytest.MonkeyPat
     streams = [stream.name for stream in facts.streams]
     hint = Inbound(verify, lambda arrival: [Notice("n1", "changed", stream=streams[0])], credential="api_key")
     monkeypatch.setitem(PROVIDERS, "elevenlabs", replace(facts, inbound=hint))
-    assert post(f"{doors}/hooks/elevenlabs/{told}", **{"X-Proof": SECRET}).status_code == 200
+    assert post(f"{doors}/hooks/elevenlabs/{told}", b"{}", **{"X-Proof": SECRET}).status_code == 200
     (event,) = mesh.sql("select type, data from events")
     assert (event.type, event.data) == ("sync.due", {"integration_id": str(told), "stream": streams[0]})
     with mesh.engine.begin() as connection:
@@ -249,7 +249,7 @@ def test_a_hint_reads_its_stream_again(mesh: Mesh, monkeypatch: pytest.MonkeyPat
         "elevenlabs",
         replace(facts, inbound=replace(hint, read=lambda arrival: [Notice("n2", "changed", stream=streams[0])])),
     )
-    assert post(f"{doors}/hooks/elevenlabs/{told}", **{"X-Proof": SECRET}).status_code == 200
+    assert post(f"{doors}/hooks/elevenlabs/{told}", b"{}", **{"X-Proof": SECRET}).status_code == 200
 
 
 def test_health_tells_the_truth(doors: str) -> None:

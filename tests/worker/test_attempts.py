@@ -241,11 +241,17 @@ def test_while_it_cannot_be_looked_up_it_is_not_done() -> None:
 
 
 def test_what_must_never_be_repeated_is_not() -> None:
-    ended, _, transport = tried(provider=a_provider(post, repeat=Repeat.NEVER), unknown=True)
+    ended, _, transport = tried(provider=a_provider(post, repeat=Repeat.NEVER), unknown=True, lost_count=1)
     assert transport.sent == []
     assert ended is not None
     assert (ended.settlement.state, ended.settlement.attempt_state) == ("failed", "lost")
     assert "check it by hand" in (ended.settlement.error_message or "")
+
+
+def test_what_must_never_be_repeated_is_when_a_person_has_it_tried_again() -> None:
+    """Redelivering forgets the holders that were lost."""
+    _, _, transport = tried(200, provider=a_provider(post, repeat=Repeat.NEVER), unknown=True, lost_count=0)
+    assert len(transport.sent) == 1
 
 
 def test_what_is_safe_is_simply_repeated() -> None:

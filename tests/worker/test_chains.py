@@ -164,7 +164,12 @@ def test_every_door_starts_chains(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
     )
     mesh.sql("select publish_event('acme', 'user.signup', '{\"user_id\": \"sql\"}', 'k')")
     route_events(mesh.engine)
-    eventually(lambda: [mesh.drain()] and mesh.count("events", f"type = '{SPOKEN}'") == 6, "all have spoken twice")
+
+    def all_have_spoken_twice() -> bool:
+        mesh.drain()
+        return mesh.count("events", f"type = '{SPOKEN}'") == 6
+
+    eventually(all_have_spoken_twice)
     said = [text for kind, text in story(mesh) if kind == SPEAK and text.startswith("Hello")]
     assert sorted(said) == ["Hello direct", "Hello redis", "Hello sql"]
 
