@@ -179,7 +179,8 @@ class Records:
     products: tuple[Product, ...] = ()
     orders: tuple[Order, ...] = ()
     cursor: Cursor | None = None
-    listed_since: datetime | None = None  # a whole listing that began then has ended: who was not in it is gone
+    listed_since: datetime | None = None  # a whole listing of campaigns that began then has ended: others are gone
+    products_listed_since: datetime | None = None  # the same for products
 
 
 @dataclass(frozen=True, slots=True)

@@ -530,16 +530,22 @@ create table if not exists products (
     details        jsonb not null default '{}',
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
+    seen_at        timestamptz not null default now(),
     unique (integration_id, external_id),
     check (price is null or currency is not null)
 );
+alter table products add column if not exists seen_at timestamptz not null default now();
+comment on column products.seen_at is 'When an outcome last named it. A whole listing begun later shows it, or it is gone.';
+create index if not exists products_page on products (tenant_id, id desc);
 
 create table if not exists orders (
     id             uuid primary key default mesh_uuid(),
     tenant_id      text not null references tenants on delete cascade,
     integration_id uuid not null references integrations on delete cascade,
     external_id    text not null,
+    external_key   text,
     state          text not null,
+    external_state text,
     total          numeric(18, 4),
     currency       char(3),
     ordered_at     timestamptz,
@@ -550,6 +556,12 @@ create table if not exists orders (
     unique (integration_id, external_id),
     check (total is null or currency is not null)
 );
+alter table orders add column if not exists external_key text;
+alter table orders add column if not exists external_state text;
+comment on column orders.external_key is 'The product''s own id, where the order came from it.';
+comment on column orders.state is 'Our word: pending, ordered, shipped, delivered, cancelled, returned, failed, unknown.';
+create index if not exists orders_page on orders (tenant_id, id desc);
+create index if not exists orders_key on orders (tenant_id, external_key) where external_key is not null;
 
 -- --------------------------------------------------------------------------------------------------------- the SQL door
 

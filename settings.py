@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     elevenlabs_paths: dict[str, str] = {}
     capcut_paths: dict[str, str] = {}
 
+    elevenlabs_max_samples: str = ""  # of one instant clone
+    elevenlabs_max_sample_bytes: str = ""
     autods_address_style: Literal["", "address1", "address_1"] = ""
     capcut_license_key: SecretStr = SecretStr("")
 

@@ -167,7 +167,8 @@ with wanted as (
     from claimed
 )
 select c.id, c.attempt_id, c.attempt_count, c.retry_count, c.lost_count, c.tenant_id, c.provider, c.integration_id,
-       c.webhook_id, c.progress, c.first_attempt_at, c.unknown_since is not null as unknown, c.failures, now() as started_at,
+       c.webhook_id, c.progress, c.first_attempt_at, c.unknown_since is not null as unknown, c.failures,
+       now() as started_at,
        e.id as event_id, e.type, e.data, e.occurred_at, e.caused_by, e.trace_id, e.chain_step_id,
        i.config, i.secrets_sealed, coalesce(h.rate_per_s, i.rate_per_s) as rate_per_s,
        coalesce(h.max_in_flight, i.max_in_flight) as max_in_flight,

@@ -8,7 +8,7 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +91,7 @@ class Door:
         """A provider's own webhook."""
         own = self.installed[facts.name].credentials
         secrets = credentials(account.id, account.secrets_sealed, own, self.vault)
+        arrival = replace(arrival, config=account.config)
         try:
             inbound.verify(arrival, secrets.get(inbound.credential, ""))
             notices = inbound.read(arrival)

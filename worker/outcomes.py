@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -264,7 +264,14 @@ def clean(text: str) -> str:
 
 def as_json(value: Mapping[str, Any]) -> str:
     """JSON that Postgres takes: no NUL (after an even number of backslashes it is one), no lone surrogate."""
-    if not value:
-        return "{}"
+    return _storable(value) if value else "{}"
+
+
+def as_json_list(value: Sequence[Mapping[str, Any]]) -> str:
+    """The same for a list of objects."""
+    return _storable(list(value)) if value else "[]"
+
+
+def _storable(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text)

@@ -7,9 +7,9 @@ account holds its lock until the commit: two workers that settle the same rows w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,19 +19,20 @@ import db.cursors
 import db.links
 import db.metrics
 from model import Campaign, Cursor, Link, Metric, NewEvent, Records
+from worker.merging import over
 from worker.outcomes import Claim, as_json
+from worker.shop_records import ShopRows
 from worker.syncs import SYNC_DUE
-
-Noun = TypeVar("Noun", Campaign, Link)
 
 
 def size(records: Records) -> int:
     """How many rows they are."""
-    return len(records.campaigns) + len(records.links) + len(records.metrics)
+    return sum(map(len, (records.campaigns, records.links, records.metrics, records.products, records.orders)))
 
 
 def store(connection: Connection, found: Sequence[tuple[Claim, Records]]) -> list[list[NewEvent]]:
-    """Store what calls found out, and for each of them the events to publish: campaigns of the product that are gone.
+    """Store what calls found out, and for each of them the events to publish: campaigns of the product that are gone,
+    orders that have got on, products that have changed.
 
     Where two say something of the same row, the later one has the last word.
     """
@@ -41,7 +42,10 @@ def store(connection: Connection, found: Sequence[tuple[Claim, Records]]) -> lis
     db.cursors.lock_accounts(connection, {claim.integration_id for claim, _ in found})
     if rows.campaigns:
         db.campaigns.upsert(connection, [(tenant_id, each) for (tenant_id, _), each in rows.campaigns.items()])
-    events = _store_links(connection, rows, [claim for claim, _ in found])
+    claims = [claim for claim, _ in found]
+    events = _store_links(connection, rows, claims)
+    for position, event in rows.shop.store(connection, claims):
+        events[position].append(event)
     if rows.metrics:
         db.metrics.upsert(
             connection, [db.metrics.Row(key[0], each, as_json(each.details)) for key, each in rows.metrics.items()]
@@ -66,13 +70,14 @@ class _Rows:
     metrics: dict[tuple[UUID, str, str, date], Metric] = field(default_factory=dict)
     cursors: dict[tuple[UUID, str], Cursor] = field(default_factory=dict)
     listed: dict[UUID, tuple[int, datetime]] = field(default_factory=dict)
+    shop: ShopRows = field(default_factory=ShopRows)
 
     def add(self, position: int, claim: Claim, records: Records) -> None:
         """One outcome's rows."""
         account, tenant_id = claim.integration_id, claim.event.tenant_id
         for campaign in records.campaigns:
             place = (tenant_id, campaign.key)
-            self.campaigns[place] = _over(self.campaigns.get(place), campaign)
+            self.campaigns[place] = over(self.campaigns.get(place), campaign)
         for link in records.links:
             _, before = self.links.get((account, link.external_id), (0, None))
             self.links[account, link.external_id] = position, _seen_again(before, link)
@@ -82,21 +87,14 @@ class _Rows:
             self.cursors[account, records.cursor.stream] = records.cursor
         if records.listed_since is not None:
             self.listed[account] = position, records.listed_since
-
-
-def _over(before: Noun | None, now: Noun) -> Noun:
-    """A record over an earlier one of the same row: what it does not know stays."""
-    if before is None:
-        return now
-    known = {each.name: value for each in fields(now) if (value := getattr(now, each.name)) is not None}
-    return replace(before, **known)
+        self.shop.add(position, account, records)
 
 
 def _seen_again(before: Link | None, now: Link) -> Link:
     if before is None:
         return now
     applied = [at for at in (before.applied_at, now.applied_at) if at is not None]
-    return replace(_over(before, now), details={**before.details, **now.details}, applied_at=max(applied, default=None))
+    return replace(over(before, now), details={**before.details, **now.details}, applied_at=max(applied, default=None))
 
 
 def _store_links(connection: Connection, rows: _Rows, claims: Sequence[Claim]) -> list[list[NewEvent]]:

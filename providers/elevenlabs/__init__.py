@@ -1,4 +1,4 @@
-"""ElevenLabs: text to speech."""
+"""ElevenLabs: speech, podcasts, dialogues, voices and sound."""
 
 from providers.elevenlabs.adapter import PROVIDER
 

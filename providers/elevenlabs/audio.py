@@ -10,6 +10,10 @@ from providers.errors import OutcomeUnknown
 _WAV_MIME = "audio/wav"
 
 
+class NotThisFormat(ValueError):
+    """The bytes are not what their format says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Audio:
     """A file that can be played as it is."""
@@ -29,6 +33,18 @@ _KINDS = {  # first word of output_format -> (mime, extension)
 }
 
 
+def parsed(output_format: str) -> tuple[str, int, int]:
+    """Kind, samples per second and kbit/s of a format; 0 for what its name does not say."""
+    kind, *numbers = output_format.split("_")
+    rate, kbit = (int(each) if each.isdecimal() else 0 for each in (*numbers, "", "")[:2])
+    return kind, rate, kbit
+
+
+def kind_of(output_format: str) -> tuple[str, str]:
+    """The MIME type of a format and what its files' names end with."""
+    return _KINDS.get(output_format.partition("_")[0], ("application/octet-stream", "bin"))
+
+
 def playable(content: bytes, output_format: str) -> Audio:
     """The answer's bytes as a file. OutcomeUnknown when they are not what was asked for: they were paid for.
 
@@ -36,13 +52,13 @@ def playable(content: bytes, output_format: str) -> Audio:
     them.
     """
     kind, _, rest = output_format.partition("_")
-    mime, extension = _KINDS.get(kind, ("application/octet-stream", "bin"))
+    mime, extension = kind_of(output_format)
     if not content:
-        raise _unusable("is empty")
+        raise unusable("is empty")
     if kind == "mp3" and not _is_mp3(content):
-        raise _unusable("is not MP3")
+        raise unusable("is not MP3")
     if kind == "wav" and not _is_wav(content):
-        raise _unusable("is not WAV")
+        raise unusable("is not WAV")
     if kind == "pcm" and not _is_wav(content):
         content = wav_header(len(content), int(rest.partition("_")[0])) + content
     return Audio(content, mime, extension)
@@ -73,5 +89,6 @@ def _is_wav(content: bytes) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WAVE"
 
 
-def _unusable(why: str) -> OutcomeUnknown:
+def unusable(why: str) -> OutcomeUnknown:
+    """Audio was made, paid for, and is of no use as it came."""
     return OutcomeUnknown(f"The audio that came back {why}.", code="answer_unusable")

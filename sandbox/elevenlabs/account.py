@@ -1,4 +1,4 @@
-"""The account: who it is, what its plan allows, what it has used; and what the plan does not have.
+"""The account: who it is, what its plan allows, what it has used.
 
 https://elevenlabs.io/docs/api-reference/user
 """
@@ -17,6 +17,7 @@ from sandbox.wire import Answer, json_answer
 
 DAY_MS: Final = 86_400_000
 DAYS_MAX: Final = 366
+PROFESSIONAL_LIMIT: Final = 1
 
 
 def models(call: Call) -> Answer:
@@ -68,13 +69,9 @@ def character_stats(call: Call) -> Answer:
     return json_answer({"time": list(used), "usage": {"All": list(used.values())}})
 
 
-def gated(call: Call) -> Answer:
-    """What their sales people have to switch on."""
-    raise Refusal("feature_not_available", "Your account has no access to this; ask the sales team.")
-
-
 def subscription_json(workspace: Workspace) -> dict[str, Any]:
     """The plan of a workspace and what is left of it."""
+    trained = sum(one.training is not None for one in workspace.voices.values())
     return {
         "tier": "pro",
         "character_count": workspace.characters,
@@ -84,15 +81,15 @@ def subscription_json(workspace: Workspace) -> dict[str, Any]:
         "allowed_to_extend_character_limit": False,
         "next_character_count_reset_unix": STARTED_UNIX + 10 * 365 * 86_400,
         "voice_slots_used": slots_used(workspace),
-        "professional_voice_slots_used": 0,
-        "professional_voice_slots_used_in_workspace": 0,
+        "professional_voice_slots_used": trained,
+        "professional_voice_slots_used_in_workspace": trained,
         "voice_limit": workspace.plan.voice_limit,
         "max_voice_add_edits": 460,
         "voice_add_edit_counter": workspace.extras.get("clones", 0),
-        "professional_voice_limit": 1,
+        "professional_voice_limit": PROFESSIONAL_LIMIT,
         "can_extend_voice_limit": False,
         "can_use_instant_voice_cloning": workspace.plan.cloning,
-        "can_use_professional_voice_cloning": True,
+        "can_use_professional_voice_cloning": workspace.plan.professional,
         "currency": "usd",
         "current_overage": {"amount": "0", "currency": "usd"},
         "status": "active",

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from sandbox.elevenlabs import studio
 from sandbox.elevenlabs.dubbing import OUTCOMES, Dubs
 from sandbox.elevenlabs.models import STANDARD, TURBO
 from sandbox.elevenlabs.transcripts import Transcript
-from sandbox.elevenlabs.webhooks import Webhook, deliver, message, receivers
+from sandbox.elevenlabs.webhooks import UNANSWERED, Webhook, deliver, message, receivers
 from sandbox.elevenlabs.workspace import QUEUE, Workspace, Workspaces
+from sandbox.outgoing import NotSent, send
 from sandbox.routes import Action, action
 
 DONE: Final = "speech_to_text_transcription"
@@ -58,10 +60,17 @@ class Actions:
         cloning: bool | None = None,
         library: bool | None = None,
         verification: bool | None = None,
+        professional: bool | None = None,
         key: str | None = None,
     ) -> None:
-        """Slots for voices; whether the plan clones and adds from the library; whether clones wait to be verified."""
-        given = {"voice_limit": limit, "cloning": cloning, "library": library, "verification": verification}
+        """Slots for voices; whether the plan clones, adds from the library, trains; whether clones must be verified."""
+        given = {
+            "voice_limit": limit,
+            "cloning": cloning,
+            "library": library,
+            "verification": verification,
+            "professional": professional,
+        }
         self._adjust(key, **{name: value for name, value in given.items() if value is not None})
 
     def verify_voice(self, key: str, voice_id: str) -> None:
@@ -70,6 +79,37 @@ class Actions:
         if voice is None:
             raise ValueError(f"no voice {voice_id!r} of its own")
         voice.requires_verification = False
+
+    def fail_training(self, key: str, voice_id: str) -> None:
+        """The training of a professional clone will fail."""
+        voice = self._workspace(key).voices.get(voice_id)
+        if voice is None or voice.training is None:
+            raise ValueError(f"no professional voice {voice_id!r}")
+        voice.training.fails = True
+
+    def set_studio(
+        self, allowed: bool = True, polls: int = 2, outcome: str = studio.OUTCOMES[0], key: str | None = None
+    ) -> None:
+        """Whether podcasts may be made; how those go that are begun from now on: so many looks, then their outcome."""
+        if outcome not in studio.OUTCOMES:
+            raise ValueError(f"a podcast ends as one of {', '.join(studio.OUTCOMES)}")
+        check_number("polls", polls, 0)
+        self._adjust(key, studio=allowed, podcast_polls=polls, podcast_outcome=outcome)
+
+    async def finish_podcast(self, key: str, project_id: str) -> int:
+        """A podcast has ended, and its callback is told, unsigned; the status that it answered (0: nobody did)."""
+        found = self._workspace(key).projects.get(project_id)
+        if not isinstance(found, studio.Project):
+            raise ValueError(f"no project {project_id!r}")
+        found.polls_left = 0
+        if found.callback_url is None:
+            raise ValueError("this podcast has no callback")
+        body = message(studio.CALLED, found.callback(), int(time.time())).encode()
+        try:
+            status, _ = await send("POST", found.callback_url, {"Content-Type": "application/json"}, body)
+        except NotSent:
+            return UNANSWERED
+        return status
 
     def set_dubs(self, polls: int = 2, outcome: str = OUTCOMES[0]) -> None:
         """How dubs begun from now on go: so many looks that find them under way, then dubbed or failed."""

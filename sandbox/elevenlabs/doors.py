@@ -15,6 +15,7 @@ from sandbox.elevenlabs import (
     library,
     professional,
     speech,
+    studio,
     transcripts,
     voice_changer,
     voices,
@@ -76,6 +77,7 @@ DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("POST", "/v1/voices/{voice_id}/edit"): voices.edit,
     ("GET", "/v1/voices/{voice_id}/settings"): voices.settings,
     ("POST", "/v1/voices/{voice_id}/settings/edit"): voices.edit_settings,
+    ("GET", "/v1/pronunciation-dictionaries"): dictionaries.listing,
     ("POST", "/v1/pronunciation-dictionaries/add-from-rules"): dictionaries.add_from_rules,
     ("GET", "/v1/workspace/webhooks"): webhooks.listing,
     ("POST", "/v1/workspace/webhooks"): webhooks.create,
@@ -85,7 +87,11 @@ DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("GET", "/v1/user"): account.user,
     ("GET", "/v1/user/subscription"): account.subscription,
     ("GET", "/v1/usage/character-stats"): account.character_stats,
-    ("POST", "/v1/studio/podcasts"): account.gated,
+    ("POST", "/v1/studio/podcasts"): studio.create,
+    ("GET", "/v1/studio/projects"): studio.listing,
+    ("GET", "/v1/studio/projects/{project_id}"): studio.read,
+    ("GET", "/v1/studio/projects/{project_id}/snapshots"): studio.snapshots,
+    ("POST", "/v1/studio/projects/{project_id}/snapshots/{project_snapshot_id}/stream"): studio.stream,
 }
 
 

@@ -45,6 +45,7 @@ class Generation:
     logged: bool = True
     previous: tuple[str, ...] = ()  # request ids that it was stitched to
     following: tuple[str, ...] = ()
+    timed: bool = False  # asked for with the times of its characters
 
     @property
     def text(self) -> str:
@@ -82,6 +83,7 @@ class Generation:
             "settings": self.settings,
             "source": self.source,
             "output_format": self.output_format,
+            "alignments": alignments(self.text) if self.timed and not self.dialogue else None,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -110,6 +112,11 @@ def character_times(text: str, begins_s: float = 0.0) -> dict[str, Any]:
         "character_start_times_seconds": starts[:-1],
         "character_end_times_seconds": starts[1:],
     }
+
+
+def alignments(text: str) -> dict[str, Any]:
+    """The times of a text as the history shows them; when it does is unconfirmed."""
+    return {"alignment": character_times(text), "normalized_alignment": character_times(text)}
 
 
 def voice_segments(lines: tuple[Line, ...]) -> Iterator[dict[str, Any]]:

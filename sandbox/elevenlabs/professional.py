@@ -97,8 +97,10 @@ def verify(call: Call) -> Answer:
 
 def ask_verification(call: Call) -> Answer:
     """Their people shall verify its speaker; `verify_voice` plays them."""
-    voice_of(call)
+    voice = voice_of(call)
     samples_of(read_form(call.request).uploads("files"), required=True)
+    if voice.training is not None:
+        voice.training.by_hand = True
     return json_answer(OK)
 
 
@@ -116,6 +118,7 @@ def train(call: Call) -> Answer:
         raise Refusal("already_running", "The voice is being trained.", "voice_id")
     training.looks[model_id] = 0
     voice.training = training
+    call.workspace.count("trainings")
     return json_answer(OK)
 
 

@@ -49,15 +49,16 @@ def stream(call: Call) -> Answer | Awaitable[Answer]:
 
 def with_timestamps(call: Call) -> Answer | Awaitable[Answer]:
     """Sound and times as one JSON object."""
-    return hand_out(call, spoken(call), lambda made: json_bytes(timed(made, made.text)), JSON_TYPE)
+    return hand_out(call, spoken(call, timed=True), lambda made: json_bytes(timed_whole(made)), JSON_TYPE)
 
 
 def stream_with_timestamps(call: Call) -> Answer | Awaitable[Answer]:
     """Sound and times, a JSON object in each line."""
-    return hand_out(call, spoken(call), lambda made: json_lines(timed_pieces(made)), JSON_TYPE, chunked=True)
+    made = spoken(call, timed=True)
+    return hand_out(call, made, lambda made: json_lines(timed_pieces(made)), JSON_TYPE, chunked=True)
 
 
-def spoken(call: Call) -> Generation:
+def spoken(call: Call, timed: bool = False) -> Generation:
     """What a request for speech asks for, made; raises Refusal."""
     body = json_body(call.request, BODY, ("text",))
     text = body["text"]
@@ -66,7 +67,7 @@ def spoken(call: Call) -> Generation:
     voice_id = existing_voice(call.workspace, call.params["voice_id"])
     model_id = body.get("model_id") or DEFAULT_MODEL
     model = speaking_model(model_id)
-    drafted = draft(call, [Line(text, voice_id)], model_id, settings=body.get("voice_settings"))
+    drafted = draft(call, [Line(text, voice_id)], model_id, settings=body.get("voice_settings"), timed=timed)
     check_length(text, model_id, model.max_characters)
     check_seed(body)
     check_settings(body.get("voice_settings"), "voice_settings")
@@ -81,9 +82,9 @@ def check_length(text: str, model_id: str, limit: int) -> None:
         raise Refusal("text_too_long", f"{len(text)} characters; {model_id} takes {limit} in a request.", "text")
 
 
-def timed(made: Generation, text: str) -> dict[str, Any]:
+def timed_whole(made: Generation) -> dict[str, Any]:
     """All the sound with the times of its text."""
-    times = character_times(text)
+    times = character_times(made.text)
     return {"audio_base64": base64_audio(made.audio()), "alignment": times, "normalized_alignment": times}
 
 

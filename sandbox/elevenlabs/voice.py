@@ -25,6 +25,7 @@ VOICES: Final[Mapping[str, str]] = {
     "v_clerk": "Clerk",
 }
 TRAINING: Final = ("not_started", "queued", "fine_tuning", "fine_tuned")
+FAILED: Final = "failed"
 ACCENTS: Final = ("british", "american", "irish")
 GENDERS: Final = ("female", "male")
 DEFAULT_SETTINGS: Final[Mapping[str, Any]] = {
@@ -62,16 +63,26 @@ class Training:
     """How the training of a professional clone goes: by model, how often it was looked at."""
 
     looks: dict[str, int] = field(default_factory=dict)
+    by_hand: bool = False  # their people were asked to verify the speaker
+    fails: bool = False
 
     def state(self, model_id: str) -> str:
         """Queued at the first look, under way at the second, then done."""
         if model_id not in self.looks:
             return TRAINING[0]
-        return TRAINING[min(self.looks[model_id] + 1, len(TRAINING) - 1)]
+        state = TRAINING[min(self.looks[model_id] + 1, len(TRAINING) - 1)]
+        return FAILED if self.fails and state == TRAINING[-1] else state
 
     def as_json(self) -> dict[str, Any]:
         """As a voice shows it."""
-        return {"state": {model_id: self.state(model_id) for model_id in self.looks}, "is_allowed_to_fine_tune": True}
+        states = {model_id: self.state(model_id) for model_id in self.looks}
+        said = {model_id: "The sandbox was told that it fails." for model_id in states if states[model_id] == FAILED}
+        return {
+            "state": states,
+            "message": said,
+            "is_allowed_to_fine_tune": True,
+            "manual_verification_requested": self.by_hand,
+        }
 
     def step(self) -> None:
         """It was looked at."""

@@ -54,14 +54,18 @@ def page(call: Call) -> Answer:
     if not token.isdecimal():
         raise Refusal("invalid_cursor", "Unknown next_page_token.", "next_page_token")
     found = [one for one in all_voices(call.workspace) if is_wanted(one, call_query(call))]
+    total, beside = len(found), []
     if "sort" in args:
         found.sort(key=sort_key(args["sort"]), reverse=args.get("sort_direction", "desc") == "desc")
+    else:  # the first page has the premade ones too, whatever its size
+        beside = [one for one in found if one.category == "premade"]
+        found = [one for one in found if one.category != "premade"]
     start, end = int(token), int(token) + size
     return json_answer(
         {
-            "voices": [one.as_json() for one in found[start:end]],
+            "voices": [one.as_json() for one in [*found[start:end], *(beside if start == 0 else ())]],
             "has_more": end < len(found),
-            "total_count": len(found),
+            "total_count": total,
             "next_page_token": str(end) if end < len(found) else None,
         }
     )

@@ -19,7 +19,7 @@ CEILINGS: Final[Mapping[str, int]] = {STANDARD: 10, TURBO: 20}  # of their plan 
 QUEUE: Final = 100  # unconfirmed: how many they let wait before they say 429
 VOICE_LIMIT: Final = 160
 # The numbers on the bill beside characters and generations, shown once there are any.
-EXTRAS: Final = ("clones", "dubs", "transcriptions")
+EXTRAS: Final = ("clones", "trainings", "dubs", "transcriptions", "podcasts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class Plan:
     cloning: bool = True
     library: bool = True  # whether voices of others may be added
     verification: bool = False  # new clones wait for the speaker's verification
+    professional: bool = True  # whether the plan trains voices
+    studio: bool = False  # whether their sales people let it make podcasts
+    podcast_polls: int = 2  # so many looks find a new podcast under way
+    podcast_outcome: str = "success"
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class Workspace:
     webhooks: dict[str, Any] = field(default_factory=dict)
     dubs: dict[str, Any] = field(default_factory=dict)
     transcripts: dict[str, Any] = field(default_factory=dict)
+    projects: dict[str, Any] = field(default_factory=dict)
     extras: dict[str, int] = field(default_factory=dict)
 
     def check_quota(self, cost: int) -> None:

@@ -257,6 +257,82 @@ def test_podcasts_are_for_those_that_sales_let_in(client: Any) -> None:
     assert (got, detail["code"]) == (403, "feature_not_available")
 
 
+@pytest.mark.parametrize("outcome", ["success", "error"])
+def test_who_was_let_in_makes_podcasts_that_take_some_looks(sandbox: Sandbox, client: Any, outcome: str) -> None:
+    sandbox.control.do("elevenlabs", "set_studio", polls=1, outcome=outcome, key=KEY)
+    mode = {"type": "conversation", "conversation": {"host_voice_id": "v_host", "guest_voice_id": "v_guest"}}
+    source = [{"type": "text", "text": "Body."}, {"type": "url", "url": "https://example.org"}]
+    project_id = client.studio.create_podcast(model_id="eleven_v3", mode=mode, source=source).project.project_id
+    assert [one.project_id for one in client.studio.projects.list().projects] == [project_id]
+    states = [client.studio.projects.get(project_id).state for _ in range(2)]
+    assert states == ["creating", "default"], "whether it failed stands in no state"
+    found = client.studio.projects.snapshots.list(project_id).snapshots
+    assert len(found) == (1 if outcome == "success" else 0)
+    if found:
+        stream = client.studio.projects.snapshots.stream
+        audio = b"".join(stream(project_id, found[0].project_snapshot_id, convert_to_mpeg=True))
+        assert len(audio) == pytest.approx(3 * 16_000, rel=0.05)
+        assert refusal(stream, project_id, "snap-x")[0] == 404
+    assert sandbox.control.bill()["elevenlabs"][KEY]["podcasts"] == 1
+
+
+@NEEDS_FOLDER
+def test_a_podcast_looks_as_their_client_expects(sandbox: Sandbox) -> None:
+    sandbox.control.do("elevenlabs", "set_studio", key=KEY)
+    body = {
+        "model_id": "eleven_v3",
+        "mode": {"type": "bulletin", "bulletin": {"host_voice_id": "v_host"}},
+        "source": {"type": "text", "text": "Body."},
+    }
+    made = ask(sandbox, "POST", "/v1/studio/podcasts", json.dumps(body).encode())["project"]
+    check("ProjectResponse", made)
+    listed = ask(sandbox, "GET", f"/v1/studio/projects/{made['project_id']}/snapshots")
+    check("ProjectSnapshotsResponse", listed)
+
+
+def test_the_end_of_a_podcast_is_told_to_its_callback(sandbox: Sandbox, client: Any) -> None:
+    sandbox.control.do("elevenlabs", "set_studio", polls=9, outcome="error", key=KEY)
+    mode = {"type": "bulletin", "bulletin": {"host_voice_id": "v_host"}}
+    ask_for = {"model_id": "eleven_v3", "mode": mode, "source": {"type": "text", "text": "Body."}}
+    silent = client.studio.create_podcast(**ask_for).project.project_id
+    with callback() as heard:
+        called = client.studio.create_podcast(**ask_for, callback_url=heard.url).project.project_id
+        assert sandbox.control.do("elevenlabs", "finish_podcast", key=KEY, project_id=called) == 200
+    assert sandbox.control.do("elevenlabs", "finish_podcast", key=KEY, project_id=called) == 0, "nobody listens"
+    ((_, body),) = heard.posted
+    told = json.loads(body)
+    assert told["type"] == "project_conversion_status"
+    assert {name: told["data"][name] for name in ("project_id", "conversion_status", "project_snapshot_id")} == {
+        "project_id": called,
+        "conversion_status": "error",
+        "project_snapshot_id": None,
+    }
+    assert told["data"]["error_details"]
+    for key, project_id in ((KEY, silent), (KEY, "none"), ("unused", called)):
+        with pytest.raises(SandboxRefused):
+            sandbox.control.do("elevenlabs", "finish_podcast", key=key, project_id=project_id)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": {"type": "conversation", "conversation": {"host_voice_id": "v_host"}}},
+        {"mode": {"type": "talk"}},
+        {"source": {"type": "text"}},
+        {"source": [{"type": "file", "file": "x"}]},
+        {"model_id": 5},
+    ],
+)
+def test_a_podcast_of_another_shape_is_refused(sandbox: Sandbox, client: Any, wrong: dict[str, Any]) -> None:
+    sandbox.control.do("elevenlabs", "set_studio", key=KEY)
+    usual = {
+        "model_id": "eleven_v3",
+        "mode": {"type": "bulletin", "bulletin": {"host_voice_id": "v_host"}},
+        "source": {"type": "text", "text": "Body."},
+    }
+    assert refusal(client.studio.create_podcast, **{**usual, **wrong})[0] == 422
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 

@@ -74,6 +74,14 @@ def do(sandbox: Sandbox, action: str, **arguments: Any) -> Any:
 # --------------------------------------------------------------------------------------------------------- timestamps
 
 
+def test_the_history_has_the_times_of_what_was_made_with_them(client: Any) -> None:
+    said = client.text_to_speech.convert_with_timestamps("v_host", text=TEXT)
+    b"".join(client.text_to_speech.convert("v_host", text=TEXT))
+    plain, timed = client.history.list().history
+    assert plain.alignments is None
+    assert timed.alignments.alignment.characters == said.alignment.characters
+
+
 def test_speech_with_the_time_of_every_character(client: Any) -> None:
     _, sound = speak(client)
     said = client.text_to_speech.convert_with_timestamps("v_host", text=TEXT)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.control import SandboxRefused
 from sandbox.process import Sandbox, start
 from tests.sandbox.elevenlabs_judge import KEY, NEEDS_FOLDER, TEXT, ask, check, client_of, refusal
 
@@ -135,6 +136,27 @@ def test_a_professional_clone_is_verified_and_trained(sandbox: Sandbox, client: 
     client.voices.delete(made.voice_id)
     assert pvc.create(name="Next", language="en").voice_id == "pro00000000000000002"
     assert refusal(train, "v_host")[1]["code"] == "voice_not_found"
+
+
+def test_a_training_may_fail_and_takes_a_place_of_the_plan(sandbox: Sandbox, client: Any) -> None:
+    pvc, files = client.voices.pvc, [("a.mp3", b"ID3a", "audio/mpeg")]
+    made = pvc.create(name="Pro host", language="en")
+    pvc.samples.create(made.voice_id, files=files)
+    assert client.user.subscription.get().professional_voice_slots_used == 1
+    assert client.voices.get(made.voice_id).fine_tuning.manual_verification_requested is False
+    pvc.verification.request(made.voice_id, files=files)
+    assert client.voices.get(made.voice_id).fine_tuning.manual_verification_requested is True
+    sandbox.control.do("elevenlabs", "verify_voice", key=KEY, voice_id=made.voice_id)
+    sandbox.control.do("elevenlabs", "fail_training", key=KEY, voice_id=made.voice_id)
+    pvc.train(made.voice_id, model_id="eleven_multilingual_v2")
+    looks = [client.voices.get(made.voice_id).fine_tuning for _ in range(3)]
+    assert [one.state["eleven_multilingual_v2"] for one in looks] == ["queued", "fine_tuning", "failed"]
+    assert looks[-1].message["eleven_multilingual_v2"]
+    assert bill(sandbox)["trainings"] == 1
+    with pytest.raises(SandboxRefused):
+        sandbox.control.do("elevenlabs", "fail_training", key=KEY, voice_id="v_host")
+    sandbox.control.do("elevenlabs", "set_voices", professional=False, key=KEY)
+    assert client.user.subscription.get().can_use_professional_voice_cloning is False
 
 
 @NEEDS_FOLDER

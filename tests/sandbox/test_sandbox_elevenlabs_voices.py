@@ -17,6 +17,7 @@ from tests.sandbox.elevenlabs_judge import KEY, NEEDS_FOLDER, TEXT, ask, check, 
 
 SAMPLES = [("a.mp3", b"ID3a", "audio/mpeg"), ("b.wav", b"RIFFb", "audio/wav")]
 BOUNDARY = "frontier"
+DICTIONARIES = "/v1/pronunciation-dictionaries"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
@@ -69,6 +70,16 @@ def test_pages_of_voices_follow_their_token(client: Any) -> None:
     assert (page.total_count, token) == (len(VOICES), None)
     assert refusal(client.voices.search, next_page_token="guessed")[1]["code"] == "invalid_cursor"
     assert refusal(client.voices.search, page_size=101)[0] == 422
+
+
+def test_the_first_page_has_the_premade_voices_beside_its_own(client: Any) -> None:
+    for _ in range(3):
+        clone(client)
+    first = client.voices.search(page_size=2)
+    assert sorted(names(first)) == sorted([*["Host clone"] * 2, *VOICES.values()])
+    assert (first.has_more, first.total_count) == (True, 3 + len(VOICES))
+    second = client.voices.search(page_size=2, next_page_token=first.next_page_token)
+    assert (names(second), second.has_more) == (["Host clone"], False)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +235,29 @@ def test_pronunciation_dictionaries(client: Any) -> None:
     assert (status, detail["code"]) == (400, "invalid_parameters")
     half = [{"type": "phoneme", "string_to_replace": "x", "phoneme": "y"}]
     assert refusal(client.pronunciation_dictionaries.create_from_rules, name="Half", rules=half)[0] == 422
+
+
+def test_dictionaries_are_listed_page_by_page(client: Any) -> None:
+    rules = [{"type": "alias", "string_to_replace": "EU", "alias": "European Union"}]
+    made = [client.pronunciation_dictionaries.create_from_rules(name=f"T{n}", rules=rules * n) for n in (1, 2, 3)]
+    first = client.pronunciation_dictionaries.list(page_size=2)
+    rest = client.pronunciation_dictionaries.list(page_size=2, cursor=first.next_cursor)
+    assert (first.has_more, rest.has_more, rest.next_cursor) == (True, False, None)
+    found = [*first.pronunciation_dictionaries, *rest.pronunciation_dictionaries]
+    assert [(one.id, one.latest_version_id, one.latest_version_rules_num) for one in found] == [
+        (one.id, one.version_id, one.version_rules_num) for one in made
+    ]
+    assert refusal(client.pronunciation_dictionaries.list, cursor="x")[1]["code"] == "invalid_cursor"
+
+
+@NEEDS_FOLDER
+def test_dictionaries_validate_against_the_schemas(sandbox: Sandbox) -> None:
+    rules = [{"type": "alias", "string_to_replace": "EU", "alias": "European Union"}]
+    body = json.dumps({"name": "Terms", "rules": rules}).encode()
+    check("AddPronunciationDictionaryResponseModel", ask(sandbox, "POST", f"{DICTIONARIES}/add-from-rules", body))
+    listed = ask(sandbox, "GET", DICTIONARIES)
+    check("GetPronunciationDictionariesMetadataResponseModel", listed)
+    check("GetPronunciationDictionaryMetadataResponse", listed["pronunciation_dictionaries"][0])
 
 
 @NEEDS_FOLDER

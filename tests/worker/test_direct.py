@@ -29,6 +29,14 @@ from worker.reconcile import route_events
 GOOD: Mapping[str, Any] = {"type": "user.signup", "tenant_id": TENANT, "data": {"user_id": "u"}}
 SPEECH: Mapping[str, Any] = {"type": "audio.render_requested", "tenant_id": TENANT, "data": {"text": "Hello."}}
 PATIENCE_S = 10
+
+
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider of accounts that makes as many calls at once as there are."""
+    monkeypatch.setitem(PROVIDERS, "elevenlabs", replace(PROVIDERS["elevenlabs"], ceiling=None))
+
+
 ZAPIER = "https://hooks.zapier.com/hooks/catch/1/abc/"
 
 
@@ -89,6 +97,7 @@ def facts(row: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("message", [GOOD, SPEECH], ids=["webhook", "account"])
+@pytest.mark.usefixtures("unlimited")
 def test_it_leaves_the_same_rows_as_the_usual_road(mesh: Mesh, message: Mapping[str, Any]) -> None:
     mesh.hook()
     mesh.account()
@@ -158,6 +167,7 @@ def test_a_failed_call_is_tried_again_as_ever(mesh: Mesh) -> None:
     assert row.attempt_count == 2
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_many_of_one_commit_are_called(mesh: Mesh) -> None:
     mesh.hook()
     mesh.account()
@@ -178,6 +188,12 @@ def test_an_event_of_the_sql_door_goes_the_direct_road_too(mesh: Mesh) -> None:
 
 
 # --------------------------------------------------------------------------------------------- it waits for its claim
+
+
+def test_who_has_a_ceiling_waits_for_its_claim(mesh: Mesh) -> None:
+    mesh.account()
+    accepted(mesh.receive(SPEECH, direct=True))
+    waits_for_its_claim(mesh, provider="elevenlabs")
 
 
 def set_hook(change: str) -> Callable[[Mesh], None]:

@@ -153,9 +153,10 @@ def test_two_tenants_with_the_same_text_pay_each_their_own(spoken: Mesh) -> None
     assert all(f"/{tenant}/" in uri for tenant, uri in owners.items())
 
 
-def test_a_text_that_is_too_long_is_refused_before_it_costs(spoken: Mesh) -> None:
-    delivery_id = spoken.speak("x" * 10_001)
+def test_a_text_that_is_too_long_for_one_file_is_refused_before_it_costs(spoken: Mesh) -> None:
+    long = {"text": "x" * 10_001, "output_format": "opus_48000_64"}
+    ((_, delivery_id),) = spoken.publish("audio.render_requested", long).deliveries
     spoken.deliver(delivery_id)
     dead = spoken.delivery(delivery_id)
-    assert (dead.state, dead.error_code) == ("failed", "text_too_long")
+    assert (dead.state, dead.error_code) == ("failed", "not_joinable")
     assert spoken.sandbox.control.counts(SPEECH)["requests"] == 0

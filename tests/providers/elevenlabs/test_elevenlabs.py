@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import wave
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 
 from model import Done
 from providers.contract import Call
-from providers.elevenlabs import PROVIDER
-from providers.elevenlabs.adapter import PAGES, find, synthesize
+from providers.elevenlabs import PROVIDER, adapter
 from providers.elevenlabs.errors import CODES
+from providers.elevenlabs.history import PAGES
+from providers.elevenlabs.speech import find, render
 from providers.errors import (
     AccountBlocked,
     CredentialsRejected,
@@ -46,7 +48,8 @@ def audio(content: bytes = MP3) -> Answer:
 
 def test_a_text_becomes_one_file_and_one_event() -> None:
     scripted, media = Scripted(audio()), Memory()
-    done = synthesize(rendering(scripted, media=media))
+    done = render(rendering(scripted, media=media))
+    assert isinstance(done, Done)
     facts = {
         "asset_id": str(EVENT_ID),
         "uri": "memory://01930000-0000-7000-8000-000000000002.mp3",
@@ -65,7 +68,7 @@ def test_a_text_becomes_one_file_and_one_event() -> None:
     assert (event.tenant_id, event.type) == ("t_42", "audio.rendered")
     assert event.data == {**facts, "source_event_id": str(EVENT_ID)}
     assert event.key == "audio.rendered:01930000-0000-7000-8000-000000000002"
-    assert PROVIDER.publishes == ("audio.rendered",)
+    assert PROVIDER.actions["audio.render_requested"].publishes == ("audio.rendered",)
 
 
 def test_the_request() -> None:
@@ -80,7 +83,8 @@ def test_the_request() -> None:
         "language_code": "en",
         "name": "Episode 12",
     }
-    done = synthesize(rendering(scripted, data))
+    done = render(rendering(scripted, data))
+    assert isinstance(done, Done)
     (request,) = scripted.requests
     assert request.method == "POST"
     assert request.url == "https://api.elevenlabs.io/v1/text-to-speech/v%2F1%3F?output_format=mp3_22050_32"
@@ -98,7 +102,7 @@ def test_the_request() -> None:
 def test_the_integrations_defaults_hold_where_the_event_says_nothing() -> None:
     scripted = Scripted(audio(b"RIFF\x00\x00\x00\x00WAVE"))
     config = {"voice_id": "v_guest", "model_id": "eleven_v3", "output_format": "wav_24000"}
-    synthesize(rendering(scripted, config=config))
+    render(rendering(scripted, config=config))
     assert scripted.requests[0].url.endswith("/v1/text-to-speech/v_guest?output_format=wav_24000")
     assert json.loads(scripted.requests[0].body)["model_id"] == "eleven_v3"
 
@@ -110,19 +114,19 @@ def test_the_integrations_defaults_hold_where_the_event_says_nothing() -> None:
         ({"text": "  "}, {"voice_id": "v"}, "missing_field"),
         ({"text": 5}, {"voice_id": "v"}, "missing_field"),
         ({"text": "a"}, {}, "missing_field"),
-        ({"text": "a" * 10_001}, {"voice_id": "v"}, "text_too_long"),
-        ({"text": "a" * 3_001, "model_id": "eleven_v3"}, {"voice_id": "v"}, "text_too_long"),
+        ({"text": "a" * 10_001, "output_format": "opus_48000_64"}, {"voice_id": "v"}, "not_joinable"),
+        ({"text": "a" * 200_000, "output_format": "pcm_48000"}, {"voice_id": "v"}, "file_too_large"),
     ],
 )
 def test_what_cannot_work_is_refused_before_it_is_sent(data: dict[str, Any], config: dict[str, str], code: str) -> None:
     with pytest.raises(InvalidPayload) as refused:
-        synthesize(rendering(Scripted(), data, config=config))
+        render(rendering(Scripted(), data, config=config))
     assert refused.value.code == code
 
 
-def test_the_limit_counts_characters_and_an_unknown_model_has_none_here() -> None:
-    synthesize(rendering(Scripted(audio()), {"text": "é" * 10_000}))
-    synthesize(rendering(Scripted(audio()), {"text": "a" * 90_000, "model_id": "eleven_v9"}))
+def test_the_limit_counts_characters_and_an_unknown_model_has_only_that_of_our_answers() -> None:
+    for data in ({"text": "é" * 10_000}, {"text": "a" * 41_000, "model_id": "eleven_v9"}):
+        assert isinstance(render(rendering(Scripted(audio()), data)), Done)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_the_kind_of_file_follows_the_format_that_was_asked_for(
 ) -> None:
     media = Memory()
     data = {"text": TEXT, "output_format": output_format}
-    synthesize(rendering(Scripted(audio(content)), data, media=media))
+    render(rendering(Scripted(audio(content)), data, media=media))
     assert (media.kept[0].mime, media.kept[0].uri.rpartition(".")[2]) == (mime, name)
     assert list(media.files.values()) == [content]
 
@@ -149,7 +153,7 @@ def test_the_kind_of_file_follows_the_format_that_was_asked_for(
 def test_headerless_samples_become_a_playable_file() -> None:
     media = Memory()
     samples = bytes(range(200)) * 2
-    synthesize(rendering(Scripted(audio(samples)), {"text": TEXT, "output_format": "pcm_24000"}, media=media))
+    render(rendering(Scripted(audio(samples)), {"text": TEXT, "output_format": "pcm_24000"}, media=media))
     (content,) = media.files.values()
     with wave.open(io.BytesIO(content)) as sound:
         assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (24_000, 1, 2)
@@ -162,13 +166,13 @@ def test_headerless_samples_become_a_playable_file() -> None:
 )
 def test_a_success_without_usable_audio_was_still_paid_for(output_format: str, content: bytes) -> None:
     with pytest.raises(OutcomeUnknown) as lost:
-        synthesize(rendering(Scripted(audio(content)), {"text": TEXT, "output_format": output_format}))
+        render(rendering(Scripted(audio(content)), {"text": TEXT, "output_format": output_format}))
     assert lost.value.code == "answer_unusable"
 
 
 def test_audio_that_cannot_be_stored_is_looked_for_again_and_not_bought_again() -> None:
     with pytest.raises(OutcomeUnknown) as lost:
-        synthesize(rendering(Scripted(audio()), media=Memory(OSError("disk full"))))
+        render(rendering(Scripted(audio()), media=Memory(OSError("disk full"))))
     assert lost.value.code == "media_not_kept"
 
 
@@ -255,7 +259,7 @@ def test_a_search_that_fails_proves_nothing_and_is_tried_again(answers: list[Any
 
 def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> ProviderError:
     with pytest.raises(ProviderError) as judged:
-        synthesize(rendering(Scripted(answer(status, body, headers))))
+        render(rendering(Scripted(answer(status, body, headers))))
     return judged.value
 
 
@@ -302,6 +306,13 @@ def test_a_crowded_account_waits_shortly_unless_told_otherwise() -> None:
     assert isinstance(told, RateLimited)
     assert untold.wait_s == 5.0
     assert told.wait_s == 90.0
+
+
+def test_every_operation_that_is_asked_for_has_a_path_and_no_other() -> None:
+    files = [file for file in Path(adapter.__file__).parent.glob("*.py") if file.name != "api.py"]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert set(re.findall(r'\bpath\(\s*call,\s*"(\w+)"', source)) <= PROVIDER.paths.keys()
+    assert [operation for operation in PROVIDER.paths if f'"{operation}"' not in source] == []
 
 
 def test_no_error_shows_the_key() -> None:
