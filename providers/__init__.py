@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from providers.capcut import PROVIDER as CAPCUT
 from providers.contract import Provider
 from providers.elevenlabs import PROVIDER as ELEVENLABS
 from providers.meta_ads import PROVIDER as META_ADS
@@ -12,6 +13,7 @@ from providers.tiktok_ads import PROVIDER as TIKTOK_ADS
 from providers.zapier import PROVIDER as ZAPIER
 
 PROVIDERS: Mapping[str, Provider] = {
+    "capcut": CAPCUT,
     "elevenlabs": ELEVENLABS,
     "meta_ads": META_ADS,
     "mindstudio": MINDSTUDIO,

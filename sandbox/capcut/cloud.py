@@ -27,6 +27,7 @@ class Cloud:
         """By path."""
         return {
             "/generate_video": self.generate,
+            "/generate_idle_video": self.generate,  # a cheaper queue; only observed
             "/task_status": self.status,
             "/modify_draft": self.modify,
         }

@@ -61,11 +61,13 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "/query_draft_status": frozenset({"task_id"}),
     "/generate_draft_url": frozenset({"draft_id", "draft_folder"}),
 }
+RENDER: Final = frozenset({"draft_id", "resolution", "framerate", "license_key"})
 # What only the cloud takes: more fields, and more operations.
 CLOUD_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "/create_draft": frozenset({"name", "cover"}),
     "/save_draft": frozenset({"is_capcut"}),
-    "/generate_video": frozenset({"draft_id", "resolution", "framerate", "license_key"}),
+    "/generate_video": RENDER,
+    "/generate_idle_video": RENDER,
     "/task_status": frozenset({"task_id"}),
     "/modify_draft": frozenset({"draft_id", "name", "cover"}),
     "/add_preset": CANVAS

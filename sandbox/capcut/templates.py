@@ -22,6 +22,7 @@ from sandbox.wire import Answer, json_answer
 PLACEHOLDER: Final = re.compile(r"\$\{(\w+)\}")
 REPLACED: Final = re.compile(r"(text|image|video|audio)\d+")
 PAGE: Final = 100
+SCRIPT_NAMES: Final = {("/add_subtitle", "srt_path"): "srt"}  # fields that have another name in scripts
 
 
 class Templates:
@@ -157,5 +158,6 @@ def action_of(step: Any, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]
         raise Refused("params must be a JSON string.") from None
     if not isinstance(params, dict):
         raise Refused("params must hold an object.")
+    params = {SCRIPT_NAMES.get((path, name), name): value for name, value in params.items()}
     check_known(params, path, cloud=True)
     return path, params

@@ -81,6 +81,8 @@ def test_a_draft_becomes_a_video(api: Client, sandbox: Sandbox) -> None:
     saved = api.post("/save_draft", draft_id=draft_id).output
     assert saved["success"]
     assert json.loads(api.get(saved["draft_url"]).body)["duration"] == 6_500_000
+    idle = api.post("/generate_idle_video", draft_id=draft_id).output["task_id"]
+    assert api.post("/task_status", task_id=idle).output["status"] == "PENDING"
     looks = render(api, draft_id, resolution="480P", framerate="30")
     assert [(one["status"], one["success"], one["progress"]) for one in looks] == [
         ("PENDING", False, None),
@@ -90,7 +92,7 @@ def test_a_draft_becomes_a_video(api: Client, sandbox: Sandbox) -> None:
     answer = api.get(looks[-1]["result"])
     assert (answer.status, answer.mime) == (200, "video/mp4")
     assert described(answer.body) == (480, 853 & ~1, 6.5, 195)
-    assert sandbox.control.bill()["capcut"] == {KEY: {"renders": 1, "failed": 0, "seconds": 6.5}}
+    assert sandbox.control.bill()["capcut"] == {KEY: {"renders": 2, "failed": 0, "seconds": 13.0}}
     kept = do(sandbox, "list_drafts")
     assert [(one["kind"], one["start"], one["end"]) for one in kept[0]["segments"]][:5] == [
         ("video", 0.0, 4.0),
@@ -288,6 +290,9 @@ def test_templates(api: Client, sandbox: Sandbox) -> None:
     segments = next(one for one in do(sandbox, "list_drafts") if one["draft_id"] == made["draft_id"])["segments"]
     assert [(one["kind"], one["track"], one["end"]) for one in segments] == [("text", "title", 3.0)]
     assert "JSON" in api.post("/execute_workflow", inputs={"title": 'a "quoted" word'}, script=script).error
+    subtitles = {"srt_path": "1\n00:00:00,000 --> 00:00:02,500\nHello\n"}
+    told = [{**script[0], "action_type": "add_subtitle", "params": json.dumps(subtitles)}]
+    assert api.post("/execute_workflow", draft_id=made["draft_id"], script=told).output["draft_id"] == made["draft_id"]
     misspelt = [{**script[0], "params": '{"txt": "x"}'}]
     assert "no parameter txt" in api.post("/execute_workflow", script=misspelt).error
     kept = api.post("/publish_workflow?name=Sale&description=d", script=script).output
