@@ -13,8 +13,12 @@ from db.engine import run
 
 _REDELIVER = (
     "update deliveries set state = 'pending', due_at = now(), settled_at = null, dispatched_at = null,"
-    " retry_count = 0, lost_count = 0, error_code = null, error_message = null"
+    " retry_count = 0, error_code = null, error_message = null,"
 )
+# Who asks for one has looked at it: what may have been done is done again, even where that is never safe. Who asks for
+# many has not: where it is never safe, they are dead letters again.
+_ONE = f"{_REDELIVER} lost_count = 0"
+_MANY = f"{_REDELIVER} lost_count = (unknown_since is not null)::int"
 
 
 def redeliver(connection: Connection, delivery_id: UUID) -> bool:
@@ -22,7 +26,7 @@ def redeliver(connection: Connection, delivery_id: UUID) -> bool:
     return bool(
         run(
             connection,
-            _REDELIVER + " where id = %(id)s and state in ('failed', 'cancelled') returning id",
+            _ONE + " where id = %(id)s and state in ('failed', 'cancelled') returning id",
             id=delivery_id,
         )
     )
@@ -39,7 +43,7 @@ def redeliver_step(connection: Connection, replay: Mapping[str, Any], *, limit: 
         ), step as materialized (
             select d.id from looked join deliveries d on d.id = looked.id where d.state = 'failed'
             order by d.id for update of d
-        ), moved as ({_REDELIVER} where id in (select id from step) returning id)
+        ), moved as ({_MANY} where id in (select id from step) returning id)
         select (select count(*) from moved), (select id from looked order by id desc limit 1)
         """,
         limit=limit,

@@ -163,3 +163,15 @@ def test_a_replay_that_somebody_steps_is_left_alone(mesh: Mesh) -> None:
     with mesh.engine.connect() as connection:
         assert db.replays.lock_next(connection) is not None
         assert replay_step(mesh.engine) is None
+
+
+def test_who_asks_for_many_has_not_looked_at_what_may_have_been_done(mesh: Mesh) -> None:
+    """Where a repeat is never safe, those become dead letters again; one by one, a person decides."""
+    clear, unclear = dead(mesh, 2)
+    mesh.sql("update deliveries set unknown_since = now() where id = %(id)s", id=unclear)
+    assert step(mesh, create(mesh), 10) == 2
+    assert (mesh.delivery(clear).lost_count, mesh.delivery(unclear).lost_count) == (0, 1)
+    mesh.sql("update deliveries set state = 'failed', due_at = null, settled_at = now(), error_code = 'x'")
+    assert redeliver(mesh, unclear)
+    assert mesh.delivery(unclear).lost_count == 0
+    assert mesh.delivery(unclear).unknown_since is not None, "where it can be looked up, it is"
