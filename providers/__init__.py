@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from providers.autods import PROVIDER as AUTODS
 from providers.capcut import PROVIDER as CAPCUT
 from providers.contract import Provider
 from providers.elevenlabs import PROVIDER as ELEVENLABS
@@ -13,6 +14,7 @@ from providers.tiktok_ads import PROVIDER as TIKTOK_ADS
 from providers.zapier import PROVIDER as ZAPIER
 
 PROVIDERS: Mapping[str, Provider] = {
+    "autods": AUTODS,
     "capcut": CAPCUT,
     "elevenlabs": ELEVENLABS,
     "meta_ads": META_ADS,

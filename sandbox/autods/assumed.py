@@ -8,7 +8,7 @@ from typing import Any, Final
 ASSUMED: Final[Mapping[str, Any]] = {
     # Their three hosts are three paths here, so that a request to the wrong one is not answered.
     "path.autods_api": "",
-    "path.gateway": "/gw",
+    "path.gateway": "/gateway",
     "path.products_research": "/research",
     # Products: `upload_date` was seen; that a change moves a field by which one can filter and sort was not.
     "product.updated_at": "updated_at",

@@ -179,7 +179,7 @@ def test_slashes_hosts_and_stores_matter(api: Api) -> None:
     assert api.post(f"/products/{US}/list/", **good)[0] == 200
     assert api.post(f"/products/{US}/list", **good)[0] == 404
     assert api.post(f"/products/{US}/import_to_marketplace/", **good)[0] == 404
-    assert api.post(f"/gw/products/{US}/list/", **good)[0] == 404
+    assert api.post(f"/gateway/products/{US}/list/", **good)[0] == 404
     assert api.post("/products/9999/list/", **good)[0] == 404
     assert api.ask("POST", f"/products/{US}/list/", b"{")[0] == 400
     assert api.ask("POST", f"/products/{US}/list/", b"[]")[0] == 422

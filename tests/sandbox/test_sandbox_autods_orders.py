@@ -26,8 +26,8 @@ from tests.sandbox.meta import Callback, callback
 
 FACTS = ROOT.parent / "shared" / "specs" / "content" / "autods" / "wire-facts.json"
 NEEDS_FACTS = pytest.mark.skipif(not FACTS.exists(), reason=f"AUTODS' FACTS NOT CHECKED: {FACTS.name} is absent")
-CREATE = "/gw/auto-order/order/create-external"
-READ = "/gw/auto-order/order/get-external"
+CREATE = "/gateway/auto-order/order/create-external"
+READ = "/gateway/auto-order/order/get-external"
 SECRET = "whs_autods"
 SENT: Mapping[str, Any] = {"id": "evt_1", "type": "order.shipped", "data": {"autods_order_id": 445000}}
 
@@ -69,7 +69,7 @@ def test_an_order_is_bought_once(api: Api) -> None:
 
 @pytest.mark.parametrize("fault", ["drop-after", "autods:server_error_after", "autods:gateway_timeout_after"])
 def test_a_lost_answer_is_found_by_the_orders_own_id(api: Api, fault: str) -> None:
-    api.sandbox.control.add_rule("/autods/gw/*", fault, times=1)
+    api.sandbox.control.add_rule("/autods/gateway/*", fault, times=1)
     if fault == "drop-after":
         with pytest.raises(ConnectionError):
             api.ask("POST", CREATE, ORDER)
@@ -164,11 +164,11 @@ def test_an_order_gets_on_and_is_found_by_when_it_changed(api: Api) -> None:
         ("bad_1", "/store/list", 401),
         ("expired_1", "/store/list", 401),
         ("noplan_1", "/store/list", 200),
-        ("noplan_1", "/gw/v1/users/current", 403),
-        ("tok_1", "/gw/auto-order-v3/users/external/user-details", 200),
-        ("tok_1", "/gw/auto-order-v3/suppliers/external/supported", 200),
-        ("tok_1", f"/gw/api/products/{product_id(stores()[US], 1)}", 200),
-        ("tok_1", "/gw/api/products/x", 404),
+        ("noplan_1", "/gateway/v1/users/current", 403),
+        ("tok_1", "/gateway/auto-order-v3/users/external/user-details", 200),
+        ("tok_1", "/gateway/auto-order-v3/suppliers/external/supported", 200),
+        ("tok_1", f"/gateway/api/products/{product_id(stores()[US], 1)}", 200),
+        ("tok_1", "/gateway/api/products/x", 404),
     ],
 )
 def test_tokens_and_the_smaller_doors(api: Api, token: str | None, path: str, status: int) -> None:

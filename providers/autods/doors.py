@@ -1,0 +1,50 @@
+"""Every operation of AutoDS that is used, with how well it is known: the one place where paths stand.
+
+AutoDS publishes no API for everybody. Official is what its own MCP server calls; the rest was seen in clients that
+work, or is quoted from a description that is not public. Slashes matter: a path with one at its end is not found
+without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+OFFICIAL = "official"  # https://github.com/AutoDSTools/autods-mcp-public, manifests
+OBSERVED = "observed"  # in independent clients that work
+QUOTED = "quoted"  # from the gateway's description, by third parties
+
+API, GATEWAY, RESEARCH = "", "gateway", "research"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One operation: on which host, how, where, and how well that is known."""
+
+    host: str
+    method: str
+    path: str
+    evidence: str
+
+
+DOORS: Mapping[str, Door] = {
+    "list_stores": Door(API, "GET", "/store/list", OFFICIAL),
+    "current_user": Door(API, "GET", "/users/list/", OFFICIAL),
+    "list_products": Door(API, "POST", "/products/{store}/list/", OFFICIAL),
+    "upload_products": Door(API, "POST", "/products/{store}/", OFFICIAL),
+    "publish_products": Door(API, "POST", "/products/{store}/import_to_marketplace", OFFICIAL),
+    "bulk_items": Door(API, "POST", "/bulk_actions/{store}/list/{bulk}", OFFICIAL),
+    "get_product": Door(API, "GET", "/products/{store}/{product}/", OBSERVED),
+    "change_products": Door(API, "PUT", "/products/{store}/bulk", OBSERVED),
+    "remove_products": Door(API, "DELETE", "/products/{store}/bulk", OBSERVED),
+    "list_orders": Door(API, "POST", "/orders/{store}/list/", OBSERVED),
+    "create_order": Door(GATEWAY, "POST", "/auto-order/order/create-external", OBSERVED),
+    "get_order": Door(GATEWAY, "GET", "/auto-order/order/get-external", OBSERVED),
+    "suppliers": Door(GATEWAY, "GET", "/auto-order-v3/suppliers/external/supported", QUOTED),
+    "search_research": Door(RESEARCH, "POST", "/products/", OFFICIAL),
+    "winning_research": Door(RESEARCH, "GET", "/products/winning", OFFICIAL),
+    "similar_research": Door(RESEARCH, "GET", "/products/{product}/similar", OFFICIAL),
+    "recommended_research": Door(RESEARCH, "GET", "/products/recommended/{product}", OFFICIAL),
+    "read_research": Door(RESEARCH, "GET", "/products/{product}", OFFICIAL),
+}
+PATHS: Mapping[str, str] = {name: door.path for name, door in DOORS.items()}

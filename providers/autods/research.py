@@ -1,0 +1,88 @@
+"""What sells elsewhere: AutoDS' product research."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from model import Done
+from providers.autods import api
+from providers.contract import Action, Call, Repeat
+from providers.errors import InvalidPayload
+
+LIMIT = 10
+COMPLETED = "product.research_completed"
+
+
+def research(call: Call) -> Done:
+    """product.research_requested {kind} -> the products that were found."""
+    data = call.event.data
+    kind = data.get("kind", "winning")
+    answer = _KINDS[kind](call, data)
+    body = answer.json()
+    found = [_product(row) for row in api.rows(answer)][: int(data.get("limit", LIMIT))]
+    said = {name: body[name] for name in ("currency",) if isinstance(body, dict) and isinstance(body.get(name), str)}
+    facts = {"kind": kind, "count": len(found), "products": found, **said}
+    return Done(
+        result={"kind": kind, "products": len(found)},
+        events=(api.published(call, COMPLETED, facts),),
+    )
+
+
+def _winning(call: Call, data: Mapping[str, Any]) -> Any:
+    query = {"offset": "0", "limit": str(data.get("limit", LIMIT)), "sort": data.get("sort", "-created_at")}
+    return api.ask(call, "winning_research", query=query)
+
+
+def _search(call: Call, data: Mapping[str, Any]) -> Any:
+    words = data.get("query")
+    wanted = [{"name": "title", "op": "like", "value_type": "string", "value": words}] if words else []
+    body = {
+        "order_by": {"name": "created_at", "direction": "desc"},
+        "condition": "and",
+        "filters": [*wanted, *data.get("filters", ())],
+        "limit": data.get("limit", LIMIT),
+        "offset": 0,
+    }
+    return api.ask(call, "search_research", body)
+
+
+def _similar(call: Call, data: Mapping[str, Any]) -> Any:
+    return api.ask(call, "similar_research", product=_product_id(data))
+
+
+def _recommended(call: Call, data: Mapping[str, Any]) -> Any:
+    query = {"offset": "0", "limit": str(data.get("limit", LIMIT))}
+    return api.ask(call, "recommended_research", query=query, product=_product_id(data))
+
+
+_KINDS: Mapping[str, Callable[[Call, Mapping[str, Any]], Any]] = {
+    "winning": _winning,
+    "search": _search,
+    "similar": _similar,
+    "recommended": _recommended,
+}
+
+
+def _product_id(data: Mapping[str, Any]) -> str:
+    if not data.get("product_id"):
+        raise InvalidPayload("`product_id` says what the products are to be like.", code="missing_field")
+    return str(data["product_id"])
+
+
+def _product(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A product as the event tells it: what it is called, and the few facts that were seen of all."""
+    price = api.amount(row.get("price"))
+    picture = row.get("main_picture_url")
+    image = picture.get("url") if isinstance(picture, dict) else picture
+    return {
+        "product_id": api.text(row.get("id")),
+        "title": api.text(row.get("title")),
+        **({"price": f"{price.normalize():f}"} if price is not None else {}),
+        **({"image": image} if isinstance(image, str) else {}),
+    }
+
+
+ACTIONS: Mapping[str, Action] = {
+    "product.research_requested": Action(research, Repeat.SAFE, publishes=(COMPLETED,)),
+}
