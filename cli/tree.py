@@ -43,7 +43,10 @@ def in_all(connection: Any, event_id: Any) -> str:
 def cost(amount: Decimal, unit: str) -> str:
     """What something cost, as people write it: "$0.0031", "2,345 characters"."""
     plain = f"{amount.normalize():,f}"
-    return f"${plain}" if unit == "usd" else f"{plain} {unit.replace('_', ' ')}"
+    if unit == "usd":
+        return f"${plain}"
+    name = unit.replace("_", " ")
+    return f"{plain} {name.removesuffix('s') if amount == 1 else name}"
 
 
 def _event_line(event: Any, ids: bool) -> str:

@@ -168,6 +168,7 @@ def test_many_attempts_are_counted_rather_than_listed(run: Run, mesh: Mesh) -> N
         ("41000", "nano_credits", "41,000 nano credits"),
         ("1E+3", "characters", "1,000 characters"),
         ("0.50", "credits", "0.5 credits"),
+        ("1.0", "renders", "1 render"),
     ],
 )
 def test_costs_are_written_as_people_write_them(amount: str, unit: str, written: str) -> None:

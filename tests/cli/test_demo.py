@@ -118,10 +118,10 @@ DIFFERENCES = {
     ),
     "a success that nobody saw": ("seen", lambda seen: {}, "said yes 0 times"),
     "a rejection that is gone": ("rejected", lambda rows: [], "neither refused nor kept"),
-    "a bill without a file": ("bill", lambda bill: {"key": {"generations": 1}}, "1 on ElevenLabs' bill"),
+    "a bill without a file": ("bill", lambda bill: {"demo-acme": {"generations": 1}}, "1 on ElevenLabs' bill"),
     "a file that is gone": (
         "files",
-        lambda rows: [row(uri="file:///nowhere/a.mp3", size_bytes=1)],
+        lambda rows: [row(tenant_id="acme", uri="file:///nowhere/a.mp3", size_bytes=1)],
         "cannot be read",
     ),
 }
