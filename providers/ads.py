@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from model import Campaign, Cursor, Done, Link, Outcome
+from model import Campaign, Cursor, Done, Link
 from providers.contract import Call
-from providers.errors import InvalidPayload, Retryable, Unsupported
+from providers.errors import InvalidPayload, Retryable
 
 LATE_DAYS = 28  # so long a platform still changes a day's numbers: late attribution
 RECENT_DAYS = 7  # what a walk reads again each time; once a day it reads LATE_DAYS
@@ -165,31 +165,6 @@ def _day(text: str) -> date:
         return date.fromisoformat(str(text)[:10])
     except ValueError:
         raise InvalidPayload(f"{str(text)[:40]!r} is no day: write it as 2026-03-31.", code="invalid_day") from None
-
-
-# ------------------------------------------------------------------------------------------------------------ syncs
-
-Walk = Callable[[Call], Outcome]
-
-
-def walk(streams: Mapping[str, Walk]) -> Walk:
-    """The action for `sync.due`: one step of the stream that the event names.
-
-    A step that a provider holds up holds up only this walk, not the account's other deliveries: reading and writing
-    have budgets of their own at the platforms.
-    """
-
-    def step(call: Call) -> Outcome:
-        stream = call.event.data["stream"]
-        if stream not in streams:
-            raise Unsupported(f"{call.provider.title} has no stream {stream}: there are {', '.join(streams)}.")
-        try:
-            return streams[stream](call)
-        except Retryable as held_up:
-            held_up.holds = False
-            raise
-
-    return step
 
 
 # ------------------------------------------------------------------------------------------------- values and people

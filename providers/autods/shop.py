@@ -5,7 +5,7 @@ A walk begins with the list of stores. Then each step is one page, stored with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +13,8 @@ from model import Cursor, Done, Order, Outcome, Product, Records, Wait
 from providers.autods import api, stores
 from providers.autods.stores import Store
 from providers.autods.words import PRODUCT_STATUSES, order_state
-from providers.contract import Action, Call, Repeat, Stream
-from providers.errors import Retryable, Unsupported
+from providers.contract import Action, Call, Stream
+from providers.streams import Walk, walk
 
 PAGE = 100
 FIRST_DAYS = 90  # of orders, when they are read for the first time
@@ -25,21 +25,6 @@ STREAMS = (
     Stream("orders", 900.0),
 )
 STATES: Mapping[str, str] = {name: "active" if name == "active" else "inactive" for name in PRODUCT_STATUSES}
-
-
-def read_stream(call: Call) -> Outcome:
-    """sync.due: one step of reading the stream that the event names.
-
-    A step that they hold up holds up only this reading, not what the account is asked to do.
-    """
-    name = call.event.data["stream"]
-    if name not in _READERS:
-        raise Unsupported(f"AutoDS has no stream {name}: there are {', '.join(_READERS)}.")
-    try:
-        return _READERS[name](call)
-    except Retryable as held_up:
-        held_up.holds = False
-        raise
 
 
 # ------------------------------------------------------------------------------------------------------------- products
@@ -203,11 +188,11 @@ def _begin(call: Call, stream: str, more: Mapping[str, Any]) -> Outcome:
     )
 
 
-_READERS: Mapping[str, Callable[[Call], Outcome]] = {
+_READERS: Mapping[str, Walk] = {
     stores.STREAM: stores.read,
     "products": _read_products,
     "orders": _read_orders,
 }
 ACTIONS: Mapping[str, Action] = {
-    "sync.due": Action(read_stream, Repeat.SAFE, publishes=("order.updated", "product.updated")),
+    "sync.due": Action(walk(_READERS), publishes=("order.updated", "product.updated")),
 }

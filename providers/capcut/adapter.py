@@ -6,27 +6,17 @@ CapCut publishes no API. `CAPCUT_BASE_URL` has no default: the key must not go t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from model import Outcome
 from providers.capcut import names, renders, videos, workflows
 from providers.capcut.doors import PATHS
 from providers.capcut.errors import REFUSALS
-from providers.contract import Action, Call, Field, Provider, Repeat, Stream
-from providers.errors import InvalidPayload
+from providers.contract import Action, Field, Provider, Repeat, Stream
+from providers.streams import Walk, walk
 
 DAY_S = 24 * 3600.0
 
-_STREAMS: Mapping[str, Callable[[Call], Outcome]] = {names.STREAM: names.read, workflows.STREAM: workflows.read}
-
-
-def sync(call: Call) -> Outcome:
-    """sync.due: one step of reading a list."""
-    read = _STREAMS.get(call.event.data["stream"])
-    if read is None:
-        raise InvalidPayload(f"CapCut has no stream {call.event.data['stream']}.", code="unknown_stream")
-    return read(call)
-
+_STREAMS: Mapping[str, Walk] = {names.STREAM: names.read, workflows.STREAM: workflows.read}
 
 PROVIDER = Provider(
     name="capcut",
@@ -38,7 +28,7 @@ PROVIDER = Provider(
     actions={
         "video.render_requested": Action(videos.render, videos.repeat, videos.find, publishes=(renders.RENDERED,)),
         "video.workflow_publish_requested": Action(workflows.publish, Repeat.LOOKUP, workflows.find),
-        "sync.due": Action(sync),
+        "sync.due": Action(walk(_STREAMS)),
     },
     fields=(
         Field(

@@ -6,7 +6,6 @@ Campaigns follow the product's events, conversions go to a pixel, and what the a
 
 from __future__ import annotations
 
-from providers.ads import walk
 from providers.contract import Action, Field, Provider, Repeat, Stream
 from providers.meta_ads.api import BASE_URL, VERSION
 from providers.meta_ads.campaigns import create, find, listing, turn, update
@@ -15,6 +14,7 @@ from providers.meta_ads.errors import REFUSALS
 from providers.meta_ads.inbound import INBOUND
 from providers.meta_ads.insights import read_days
 from providers.meta_ads.oauth import OAUTH
+from providers.streams import walk
 
 HOUR_S = 3600.0
 

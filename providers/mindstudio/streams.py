@@ -5,13 +5,14 @@ Nothing there is paged. An agent's workflows are asked for one agent at a time, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from model import Cursor, Done, Outcome, Records, Wait
-from providers.contract import Action, Call, Repeat, Stream
-from providers.errors import InvalidPayload, Retryable, Unavailable, Unsupported
+from providers.contract import Action, Call, Stream
+from providers.errors import InvalidPayload, Unavailable
 from providers.mindstudio import agents, api
+from providers.streams import Walk, walk
 
 HOUR_S, DAY_S = 3600.0, 24 * 3600.0
 STREAMS = (
@@ -28,21 +29,6 @@ PERSON = {
     "organization_id": "organizationId",
     "organization": "organizationName",
 }
-
-
-def read_stream(call: Call) -> Outcome:
-    """sync.due: one step of reading the stream that the event names.
-
-    A step that they hold up holds up only this reading, not what the account runs.
-    """
-    name = call.event.data["stream"]
-    if name not in _READERS:
-        raise Unsupported(f"MindStudio has no stream {name}: there are {', '.join(_READERS)}.")
-    try:
-        return _READERS[name](call)
-    except Retryable as held_up:
-        held_up.holds = False
-        raise
 
 
 def _read_agents(call: Call) -> Outcome:
@@ -109,7 +95,7 @@ def _read_connectors(call: Call) -> Outcome:
     return _kept("connectors", value, {"services": len(services), "connections": len(named)})
 
 
-_READERS: Mapping[str, Callable[[Call], Outcome]] = {
+_READERS: Mapping[str, Walk] = {
     agents.STREAM: _read_agents,
     "account": _read_account,
     "models": _read_models,
@@ -132,4 +118,4 @@ def _kept(stream: str, value: Mapping[str, Any], facts: Mapping[str, Any]) -> Do
     return Done(result=facts, records=Records(cursor=Cursor(stream, value, finished=True)))
 
 
-ACTIONS: Mapping[str, Action] = {"sync.due": Action(read_stream, Repeat.SAFE)}
+ACTIONS: Mapping[str, Action] = {"sync.due": Action(walk(_READERS))}

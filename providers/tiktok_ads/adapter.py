@@ -7,8 +7,8 @@ the account's currency. Tokens never expire.
 
 from __future__ import annotations
 
-from providers.ads import walk
 from providers.contract import Action, Field, Provider, Rate, Repeat, Stream
+from providers.streams import walk
 from providers.tiktok_ads.api import BASE_URL, VERSION
 from providers.tiktok_ads.campaigns import create, find, status_of, update
 from providers.tiktok_ads.conversions import report, report_many

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from model import Cursor, Done, Link
-from providers import ads
+from providers import ads, streams
 from providers.ads import FIRST_DAYS, Window
 from providers.contract import Call, Provider
 from providers.errors import InvalidPayload, RateLimited, Refused, Retryable, Unsupported
@@ -222,7 +222,7 @@ def test_a_walk_that_was_asked_for_more_than_the_first_one_counts_as_it() -> Non
 
 
 def test_a_walk_takes_the_stream_that_is_named() -> None:
-    walk = ads.walk({"campaigns": lambda call: Done({"read": "campaigns"}), "insights": lambda call: Done()})
+    walk = streams.walk({"campaigns": lambda call: Done({"read": "campaigns"}), "insights": lambda call: Done()})
     assert walk(calling({"stream": "campaigns"})) == Done({"read": "campaigns"})
     with pytest.raises(Unsupported, match="A Platform has no stream ads: there are campaigns, insights"):
         walk(calling({"stream": "ads"}))
@@ -235,7 +235,7 @@ def test_what_holds_up_a_walk_holds_up_nothing_else() -> None:
     def refused(call: Call) -> Done:
         raise Refused("No.")
 
-    walk = ads.walk({"a": limited, "b": refused})
+    walk = streams.walk({"a": limited, "b": refused})
     with pytest.raises(RateLimited) as held_up:
         walk(calling({"stream": "a"}))
     assert not held_up.value.holds

@@ -6,7 +6,6 @@ import json
 import signal
 import wave
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,11 +13,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.db.claims import expire
 from tests.mesh import Mesh, eventually
 from tests.servers import Servers
 from tests.tasks.workers import START_S, running_worker
-from worker import accounts, deliver, faults
+from tests.worker.deaths import dies, taken_back
+from worker import accounts
 
 KEY = "key-of-acme"
 SPEECH = "/v1/text-to-speech/*"
@@ -118,47 +117,6 @@ def test_each_voice_is_stitched_to_its_own_earlier_requests(studio: Mesh) -> Non
 
 
 # ------------------------------------------------------------------------------------------------------------ deaths
-
-
-class Died(Exception):
-    """Stands for the end of the process: nothing that follows is done."""
-
-
-@contextmanager
-def death_at(point: str) -> Any:
-    """The next one that gets to this point in this process goes no further."""
-    reached: list[str] = []
-
-    def die(phase: str, data: bytes = b"") -> None:
-        if phase == point and not reached:
-            reached.append(phase)
-            raise Died(point)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faults, "reached", die)
-        yield lambda: bool(reached)
-
-
-def taken_back(mesh: Mesh, delivery_id: UUID) -> None:
-    """The lease of a dead holder ends, and its place under the account's ceiling."""
-    mesh.lease_over(delivery_id)
-    mesh.holds_over()
-    expire(mesh)
-    for key in mesh.redis.scan_iter(f"{mesh.settings.mesh_key_prefix}mesh:gate:cap:*"):
-        mesh.redis.delete(key)
-
-
-def dies(mesh: Mesh, delivery_id: UUID, point: str) -> None:
-    """A worker takes the delivery and dies; its lease ends."""
-    mesh.due_now()
-    mesh.holds_over()
-    with death_at(point) as died:
-        with suppress(Died):
-            deliver.deliver([delivery_id], mesh.resources)
-        eventually(died, f"it dies at {point}")
-        eventually(lambda: mesh.resources.calls.slots.used == 0, "nothing is in flight")
-    assert mesh.delivery(delivery_id).state == "running"
-    taken_back(mesh, delivery_id)
 
 
 @pytest.mark.parametrize("points", [("claim",), ("send",), ("answer",), ("claim", "answer", "send", "answer")])

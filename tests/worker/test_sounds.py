@@ -14,6 +14,7 @@ import pytest
 from db.redelivery import redeliver
 from providers.inbound import Arrival
 from tests.mesh import Mesh
+from tests.worker.deaths import step, walk
 from worker.hooks import Door
 
 KEY = "key-of-acme"
@@ -41,23 +42,6 @@ def ordered(mesh: Mesh, event_type: str, data: Mapping[str, Any]) -> UUID:
 
 def bill(mesh: Mesh) -> Any:
     return mesh.sandbox.control.bill().get("elevenlabs", {}).get(KEY, {"generations": 0})
-
-
-def step(mesh: Mesh, delivery_id: UUID) -> Any:
-    mesh.due_now()
-    mesh.holds_over()
-    mesh.deliver(delivery_id)
-    return mesh.delivery(delivery_id)
-
-
-def walk(mesh: Mesh, delivery_id: UUID, steps: int = 10) -> Any:
-    """Deliver step after step until it has ended."""
-    for _ in range(steps):
-        delivery = mesh.delivery(delivery_id)
-        if delivery.settled_at:
-            return delivery
-        step(mesh, delivery_id)
-    raise AssertionError(f"no end: {mesh.delivery(delivery_id)}")
 
 
 def by_a_person(mesh: Mesh, delivery_id: UUID) -> Any:

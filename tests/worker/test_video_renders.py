@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,11 +22,11 @@ from providers.capcut.lengths import of_mp4
 from sandbox.process import Sandbox
 from settings import Settings
 from tests.conftest import empty
-from tests.db.claims import expire
 from tests.mesh import TENANT, Mesh, eventually
 from tests.servers import Servers
 from tests.tasks.workers import START_S, running_worker
-from worker import accounts, chain_setup, deliver, faults
+from tests.worker.deaths import dies, step, taken_back, walk
+from worker import accounts, chain_setup
 
 KEY = "vc_key_of_acme"
 CLOUD = "/cut_jianying"
@@ -114,23 +114,6 @@ def do(mesh: Mesh, action: str, **arguments: Any) -> Any:
 def renders(mesh: Mesh) -> int:
     bill = mesh.sandbox.control.bill().get("capcut", {})
     return int(bill.get(KEY, {"renders": 0})["renders"])
-
-
-def step(mesh: Mesh, delivery_id: UUID) -> Any:
-    """One more step; how the delivery stands."""
-    mesh.due_now()
-    mesh.holds_over()
-    mesh.deliver(delivery_id)
-    return mesh.delivery(delivery_id)
-
-
-def walk(mesh: Mesh, delivery_id: UUID, steps: int = 60) -> Any:
-    """Step after step until it has ended; how it did."""
-    for _ in range(steps):
-        if mesh.delivery(delivery_id).settled_at:
-            return mesh.delivery(delivery_id)
-        step(mesh, delivery_id)
-    raise AssertionError(f"not at its end after {steps} steps: {mesh.delivery(delivery_id)}")
 
 
 def walk_to(mesh: Mesh, delivery_id: UUID, name: str) -> Any:
@@ -241,45 +224,6 @@ def test_a_chain_from_words_to_a_video(studio: Mesh) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- deaths
-
-
-class Died(Exception):
-    """Stands for the end of the process: nothing that follows is done."""
-
-
-@contextmanager
-def death_at(point: str) -> Iterator[Callable[[], bool]]:
-    """The next one that gets to this point in this process goes no further."""
-    reached: list[str] = []
-
-    def die(phase: str, data: object = b"") -> None:
-        if phase == point and not reached:
-            reached.append(phase)
-            raise Died(point)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faults, "reached", die)
-        yield lambda: bool(reached)
-
-
-def dies(mesh: Mesh, delivery_id: UUID, point: str) -> None:
-    """A worker takes the delivery and dies; its lease ends."""
-    mesh.due_now()
-    mesh.holds_over()
-    with death_at(point) as died:
-        with suppress(Died):
-            deliver.deliver([delivery_id], mesh.resources)
-        eventually(died, f"it dies at {point}")
-        eventually(lambda: mesh.resources.calls.slots.used == 0, "nothing is in flight")
-    assert mesh.delivery(delivery_id).state == "running"
-    taken_back(mesh, delivery_id)
-
-
-def taken_back(mesh: Mesh, delivery_id: UUID) -> None:
-    """The lease of a dead holder ends."""
-    mesh.lease_over(delivery_id)
-    mesh.holds_over()
-    expire(mesh)
 
 
 def test_a_death_after_every_step_but_the_paid_one_changes_nothing(studio: Mesh) -> None:

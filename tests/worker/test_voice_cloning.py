@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,8 @@ import pytest
 
 from tests.db.claims import expire
 from tests.mesh import Mesh, eventually
-from worker import accounts, deliver, faults
+from tests.worker.deaths import Died, death_at, step, walk
+from worker import accounts, deliver
 
 KEY = "key-of-acme"
 ADD = "/v1/voices/add"
@@ -42,23 +43,6 @@ def ordered(mesh: Mesh, sample: str, **more: Any) -> UUID:
 
 def clones(mesh: Mesh) -> int:
     return int(mesh.sandbox.control.bill().get("elevenlabs", {}).get(KEY, {}).get("clones", 0))
-
-
-def step(mesh: Mesh, delivery_id: UUID) -> Any:
-    mesh.due_now()
-    mesh.holds_over()
-    mesh.deliver(delivery_id)
-    return mesh.delivery(delivery_id)
-
-
-def walk(mesh: Mesh, delivery_id: UUID, steps: int = 10) -> Any:
-    """Deliver step after step until it has ended."""
-    for _ in range(steps):
-        delivery = mesh.delivery(delivery_id)
-        if delivery.settled_at:
-            return delivery
-        step(mesh, delivery_id)
-    raise AssertionError(f"no end: {mesh.delivery(delivery_id)}")
 
 
 def check_cloned_once(mesh: Mesh, delivery_id: UUID) -> Mapping[str, Any]:
@@ -152,25 +136,6 @@ def test_two_of_one_name_at_the_same_time_get_each_their_own(studio: Mesh, sampl
     found = [walk(studio, delivery_id).external_id for delivery_id in both]
     assert found == ["clone000000000000001", "clone000000000000002"]
     assert clones(studio) == 2
-
-
-class Died(Exception):
-    """Stands for the end of the process: nothing that follows is done."""
-
-
-@contextmanager
-def death_at(point: str) -> Iterator[Any]:
-    """The next one that gets to this point in this process goes no further."""
-    reached: list[str] = []
-
-    def die(phase: str, data: bytes = b"") -> None:
-        if phase == point and not reached:
-            reached.append(phase)
-            raise Died(point)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faults, "reached", die)
-        yield lambda: bool(reached)
 
 
 @pytest.mark.parametrize("point", ["claim", "send", "answer"])

@@ -12,7 +12,7 @@ from model import Done
 from providers.capcut import PROVIDER
 from providers.capcut.doors import LISTS
 from providers.contract import Repeat
-from providers.errors import InvalidPayload, OutcomeUnknown, ProviderError, Unavailable
+from providers.errors import InvalidPayload, OutcomeUnknown, ProviderError, Unavailable, Unsupported
 from providers.http import Answer
 from tests.providers.capcut.calls import (
     BASE_URL,
@@ -62,7 +62,7 @@ def test_every_list_is_read_one_a_step() -> None:
 def test_a_list_that_is_none_is_read_again_later() -> None:
     with pytest.raises(OutcomeUnknown):
         run(calling(Scripted(said("")), due("names"), "sync.due"))
-    with pytest.raises(InvalidPayload, match="no stream orders"):
+    with pytest.raises(Unsupported, match="no stream orders"):
         run(calling(Scripted(), due("orders"), "sync.due"))
 
 
