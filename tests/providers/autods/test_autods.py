@@ -301,11 +301,10 @@ def test_products_are_walked_store_by_store_status_by_status_page_by_page() -> N
 
 def test_stores_that_are_closed_are_left_out_and_named_ones_are_not() -> None:
     closed = {"store": {"id": 7, "name": "Old", "active": False}}
-    call, _ = calling("sync.due", due("products"), answer(200, [STORE_ROW, closed]), config={})
-    first = PROVIDER.actions["sync.due"].run(call)
+    first, _ = run("sync.due", due("products"), answer(200, [STORE_ROW, closed]), config={})
     assert [store["id"] for store in first.progress["stores"]] == ["1001"]
-    call, _ = calling("sync.due", due("products"), answer(200, [STORE_ROW, closed]), config={"store_ids": "7, 8"})
-    assert [store["id"] for store in PROVIDER.actions["sync.due"].run(call).progress["stores"]] == ["7"]
+    named, _ = run("sync.due", due("products"), answer(200, [STORE_ROW, closed]), config={"store_ids": "7, 8"})
+    assert [store["id"] for store in named.progress["stores"]] == ["7"]
 
 
 def test_an_account_without_stores_has_nothing_to_read() -> None:

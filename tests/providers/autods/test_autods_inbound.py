@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BODY = json.dumps({"id": "e1", "type": "order.shipped", "data": {"autods_order_id": 5}}).encode()
 assert PROVIDER.inbound is not None
 INBOUND = PROVIDER.inbound
+NONE: Mapping[str, str] = {}
 
 
 def hexed(signed: bytes, secret: str = SECRET) -> str:
@@ -28,7 +30,7 @@ def timed(at: float, body: bytes = BODY, secret: str = SECRET) -> str:
     return f"t={at:.0f},v1={hexed(f'{at:.0f}.'.encode() + body, secret)}"
 
 
-def arrival(header: str | None, body: bytes = BODY, **config: str) -> Arrival:
+def arrival(header: str | None, body: bytes = BODY, config: Mapping[str, str] = NONE) -> Arrival:
     name = config.get("webhook_header", "X-AutoDS-Signature").lower()
     return Arrival({} if header is None else {name: header}, body, AT, config)
 
@@ -47,7 +49,7 @@ def arrival(header: str | None, body: bytes = BODY, **config: str) -> Arrival:
     ],
 )
 def test_what_is_signed_is_believed(header: str, config: dict[str, str]) -> None:
-    INBOUND.verify(arrival(header, **config), SECRET)
+    INBOUND.verify(arrival(header, config=config), SECRET)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_what_is_signed_is_believed(header: str, config: dict[str, str]) -> None
 )
 def test_what_is_not_is_refused_with_the_reason(header: str | None, config: dict[str, str], said: str) -> None:
     with pytest.raises(Forged, match=said):
-        INBOUND.verify(arrival(header, **config), SECRET)
+        INBOUND.verify(arrival(header, config=config), SECRET)
 
 
 def test_without_a_secret_nothing_is_believed() -> None:

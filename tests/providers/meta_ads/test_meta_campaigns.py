@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model import Campaign, Cursor, Link, Records
+from model import Campaign, Cursor, Done, Link, Records
 from providers.errors import InvalidPayload, OutcomeUnknown, Refused, Retryable, Unavailable
 from providers.meta_ads import PROVIDER
 from providers.meta_ads.campaigns import FIND_PAGES, OBJECTIVES, minor_units
@@ -174,7 +174,7 @@ def test_after_a_lost_answer_the_campaign_is_found_by_our_key() -> None:
     action = PROVIDER.actions["campaign.created"]
     assert action.find is not None
     found = action.find(calling(scripted, "campaign.created", CREATED))
-    assert found is not None
+    assert isinstance(found, Done)
     assert found.external_id == META_ID
     assert found.result == {"campaign_id": KEY, "external_id": META_ID, "status": "PAUSED", "recovered": True}
     assert found.records is not None

@@ -79,7 +79,8 @@ class Meta:
     def find(self, data: Mapping[str, Any]) -> Done | None:
         find = PROVIDER.actions["campaign.created"].find
         assert find is not None
-        return find(calling(self.wire, "campaign.created", data, **self.given))
+        outcome = find(calling(self.wire, "campaign.created", data, **self.given))
+        return None if outcome is None else done(outcome)
 
     def walk(self, event_type: str, data: Mapping[str, Any]) -> tuple[list[Wait], Done]:
         given = self.given
