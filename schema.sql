@@ -427,6 +427,7 @@ comment on column inbox.delivery_id is 'The delivery whose work this message tel
 create unique index if not exists inbox_once on inbox (provider, integration_id, external_id)
     where verdict = 'accepted';
 create index if not exists inbox_received on inbox (received_at);
+create index if not exists inbox_refused on inbox (integration_id, received_at) where verdict = 'refused';
 create index if not exists inbox_delivery on inbox (delivery_id) where delivery_id is not null;
 create index if not exists inbox_open on inbox (id) where verdict = 'accepted' and handled_at is null;
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 import jsontext
 from db.engine import run
 
-KEPT_BYTES = 64 * 1024  # of the body of a message that was refused
+KEPT_BYTES = 4 * 1024  # of the body of a message that was refused
+MOST_REFUSED = 1_000  # that are kept of an account in an hour: anybody may send them
 
 
 def accept(
@@ -53,11 +54,14 @@ def refuse(
     headers: Mapping[str, str],
     body: bytes,
 ) -> None:
-    """Note a message that was not believed, with the reason."""
+    """Note a message that was not believed, with the reason; of very many in an hour, the first ones."""
     run(
         connection,
         "insert into inbox (id, provider, integration_id, external_id, verdict, reason, headers, body)"
-        " values (%(id)s, %(provider)s, %(account)s, '', 'refused', %(reason)s, %(headers)s::jsonb, %(body)s)",
+        " select %(id)s, %(provider)s, %(account)s, '', 'refused', %(reason)s, %(headers)s::jsonb, %(body)s"
+        " where (select count(*) from (select from inbox where integration_id = %(account)s and verdict = 'refused'"
+        " and received_at > now() - interval '1 hour' limit %(most)s) lately) < %(most)s",
+        most=MOST_REFUSED,
         id=inbox_id,
         provider=provider,
         account=integration_id,

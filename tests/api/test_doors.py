@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 import requests
 
+import db.inbox
 import db.integrations
 import db.media
 from model import Done, Wait
@@ -208,6 +209,18 @@ def test_what_is_not_proven_or_not_understood_is_kept_with_the_reason(doors: str
         "The header X-Proof does not fit.",
         "The body is not JSON.",
     ]
+
+
+def test_a_flood_of_messages_that_are_not_believed_does_not_fill_the_database(
+    doors: str, mesh: Mesh, told: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.inbox, "MOST_REFUSED", 3)
+    url = f"{doors}/hooks/elevenlabs/{told}"
+    assert {post(url, bytes(10_000)).status_code for _ in range(5)} == {401}
+    assert [len(row.body) for row in mesh.sql("select body from inbox")] == [db.inbox.KEPT_BYTES] * 3
+    mesh.sql("update inbox set received_at = now() - interval '2 hours'")
+    assert post(url).status_code == 401
+    assert mesh.count("inbox") == 4
 
 
 def test_an_event_that_does_not_fit_does_not_lose_its_message(doors: str, mesh: Mesh, told: UUID) -> None:
