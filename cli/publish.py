@@ -20,7 +20,7 @@ import db.events
 import db.rejected
 from cli import session
 from cli.errors import Problem
-from cli.show import say
+from cli.show import many, say
 from worker.enqueue import accept
 from worker.event_checks import MESSAGE_KEY, EventRejected, parse
 
@@ -82,8 +82,8 @@ def _over_sql(event: Mapping[str, Any]) -> None:
     if not accepted.new:
         _there(accepted.event_id)
     else:
-        count = len(accepted.deliveries)
-        say(f"Accepted {escape(str(event['type']))} as event {accepted.event_id}: {_deliveries(count)}.")
+        came = _came_of(accepted.event_id)
+        say(f"Accepted {escape(str(event['type']))} as event {accepted.event_id}: {came}.")
     _follow(accepted.event_id)
 
 
@@ -108,9 +108,7 @@ def _over_redis(event: Mapping[str, Any]) -> None:
             "No worker has taken it yet: it waits on Redis. `mesh up` starts workers, `mesh doctor` says what is wrong."
         )
         return
-    with session.transaction() as connection:
-        count = len(db.deliveries.of_event(connection, event_id))
-    say(f"A worker accepted it as event {event_id}: {_deliveries(count)}.")
+    say(f"A worker accepted it as event {event_id}: {_came_of(event_id)}.")
     _follow(event_id)
 
 
@@ -129,10 +127,16 @@ def _look(tenant_id: str, key: str, message_id: str) -> UUID | None:
     return None
 
 
-def _deliveries(count: int) -> str:
-    if count == 0:
-        return "no integration or webhook of the tenant takes this type, so nothing is delivered"
-    return "1 delivery" if count == 1 else f"{count} deliveries"
+def _came_of(event_id: UUID) -> str:
+    """What was made of an event when it was accepted."""
+    with session.transaction() as connection:
+        deliveries = len(db.deliveries.of_event(connection, event_id))
+        steps = sum(row.chain_step_id is not None for row in db.events.caused(connection, event_id))
+        stopped = len(db.rejected.of_event(connection, event_id))
+    made = [many(deliveries, "delivery", "deliveries")] if deliveries else []
+    made += [f"{many(steps, 'chain goes', 'chains go')} on with it"] if steps else []
+    made += [f"{many(stopped, 'chain stopped', 'chains stopped')} at it"] if stopped else []
+    return ", ".join(made) or "no integration, webhook or chain of the tenant takes this type, so nothing is delivered"
 
 
 def _there(event_id: UUID) -> None:

@@ -220,4 +220,11 @@ def _summary(account_id: UUID, stands: Sequence[_Stand]) -> str:
     stored = f"{many(metrics.rows, 'row', 'rows')} of {many(metrics.days, 'day', 'days')} stored"
     seen = f"{many(campaigns.present, 'campaign', 'campaigns')} seen, {campaigns.deleted} deleted"
     found = [text for text, some in ((stored, metrics.rows), (seen, campaigns.present or campaigns.deleted)) if some]
+    found = found or [fact for stand in stands for fact in _facts(stand)]
     return f"Synced in {lasting(took_s)}: {', '.join(found) or 'there was nothing to store'}."
+
+
+def _facts(stand: _Stand) -> list[str]:
+    """What the adapter itself counted: 25 products, 3 stores …"""
+    counts = (stand.row.result or {}).items()
+    return [f"{value:,} {name}" for name, value in counts if isinstance(value, int) and not isinstance(value, bool)]

@@ -128,13 +128,20 @@ def _attempt_lines(attempts: Sequence[Any], called: bool) -> Iterator[str]:
 
 def _attempt_line(attempt: Any, *, called: bool) -> str:
     """One attempt; what was called is left out where the target is in the delivery's own line."""
-    what = f"  {attempt.method} {safe(urlsplit(attempt.url).path)}" if called and attempt.url else ""
+    what = _what(attempt) if called else ""
     took = f"  {lasting(attempt.duration_ms / 1000)}" if attempt.duration_ms is not None else ""
     answer = f"  answered {attempt.http_status}" if attempt.http_status else ""
     paid = f"  [bold]{cost(attempt.cost, attempt.cost_unit)}[/]" if attempt.cost else ""
     why = f"  {safe(attempt.error_code)}: {safe(attempt.error_message or '')}" if attempt.error_code else ""
     began = moment(attempt.started_at)
     return f"attempt {attempt.attempt_number}  {began}  {_coloured(attempt.state)}{what}{answer}{took}{paid}{why}"
+
+
+def _what(attempt: Any) -> str:
+    """What was called; a step of our own between calls has nothing to call."""
+    if attempt.url:
+        return f"  {attempt.method} {safe(urlsplit(attempt.url).path)}"
+    return "  [dim]no call[/]" if attempt.state == "succeeded" else ""
 
 
 def _coloured(word: str) -> str:

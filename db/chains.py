@@ -65,6 +65,21 @@ def get(connection: Connection, step_id: UUID) -> Any | None:
     return rows[0] if rows else None
 
 
+def standing(connection: Connection, step_id: UUID) -> Any | None:
+    """The step that stands in the place of one: itself, or where its chain was replaced what is there now.
+
+    None where the chain was removed, or has no such place any more.
+    """
+    rows = run(
+        connection,
+        f"{_STEP} join chain_steps was on was.tenant_id = c.tenant_id and was.chain = c.chain"
+        " and was.position = c.position and was.event_type = c.event_type"
+        " where was.id = %(id)s and c.state in ('active', 'disabled')",
+        id=step_id,
+    )
+    return rows[0] if rows else None
+
+
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
     """Become the one who changes a tenant's chains, until this transaction ends. Waits."""
     run(connection, "select pg_advisory_xact_lock(hashtext('mesh chains'), hashtext(%(id)s))", id=tenant_id)

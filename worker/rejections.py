@@ -43,10 +43,10 @@ def dismiss(connection: Connection, rejected_id: UUID) -> None:
 
 
 def _follow_again(connection: Connection, row: Any) -> UUID:
-    """What the step of a chain makes of its event now: the id of the event that it publishes."""
-    step = db.chains.get(connection, UUID(json.loads(bytes(row.body))["chain_step_id"]))
+    """What the step of a chain makes of its event as the chain stands now: the id of the event that it publishes."""
+    step = db.chains.standing(connection, UUID(json.loads(bytes(row.body))["chain_step_id"]))
     event = db.events.as_event(connection, row.event_id)
-    if step is None or step.state == "removed" or event is None:
+    if step is None or event is None:
         raise RejectionError(
             f"The {'event' if event is None else 'chain'} behind rejected event {row.id} is gone: dismiss it."
         )

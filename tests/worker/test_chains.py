@@ -210,12 +210,25 @@ def test_a_step_that_cannot_be_filled_in_says_why_and_can_be_tried_again(mesh: M
     assert story(mesh) == [("user.signup", "usr_31")], "the event itself is accepted"
     with mesh.engine.begin() as connection, pytest.raises(ValueError, match="nickname"):
         rejections.retry(connection, row.id)
-    mesh.sql("""update chain_steps set mapping = '{"text": "Hi {{user_id}}"}'""")
+    applied(mesh, {"name": "welcome", "steps": [{**broken, "data": {"text": "Hi {{user_id}}"}}]})
     with mesh.engine.begin() as connection:
         made = rejections.retry(connection, row.id)
     mesh.drain()
     assert story(mesh)[1:] == [(SPEAK, "Hi usr_31"), (SPOKEN, "Hi usr_31")]
     assert mesh.one("select caused_by from events where id = %(id)s", id=made) == event_id
+
+
+def test_what_a_removed_chain_left_behind_can_only_be_dismissed(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
+    broken = {**WELCOME["steps"][0], "data": {"text": "{{nickname}}"}}  # type: ignore[dict-item]
+    applied(mesh, {"name": "welcome", "steps": [broken]})
+    mesh.publish()
+    state(mesh, "removed")
+    rejected = mesh.one("select id from rejected_events")
+    with mesh.engine.begin() as connection, pytest.raises(rejections.RejectionError, match="is gone: dismiss it"):
+        rejections.retry(connection, rejected)
+    with mesh.engine.begin() as connection:
+        rejections.dismiss(connection, rejected)
+    assert mesh.one("select resolved_at is not null from rejected_events")
 
 
 def test_data_that_does_not_fit_its_type_is_rejected(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
