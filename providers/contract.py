@@ -192,6 +192,12 @@ class Known(Protocol):
     def called_back(self) -> bytes | None:
         """The body that came to `callback_url`; None when nothing has come yet."""
 
+    def seal(self, secret: str) -> str:
+        """A credential as it may stand in the progress of this delivery, which is stored in clear."""
+
+    def opened(self, sealed: str) -> str:
+        """What `seal` sealed for this delivery."""
+
 
 class NothingKnown:
     """An account of which nothing was stored yet."""
@@ -211,6 +217,14 @@ class NothingKnown:
     def called_back(self) -> bytes | None:
         """None."""
         return None
+
+    def seal(self, secret: str) -> str:
+        """Marked only: nothing of it is stored."""
+        return f"sealed:{secret}"
+
+    def opened(self, sealed: str) -> str:
+        """The same without its mark."""
+        return sealed.removeprefix("sealed:")
 
 
 @dataclass(slots=True)

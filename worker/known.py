@@ -60,6 +60,18 @@ class KnownRows:
         """Where the provider may tell the end of this delivery's work: good for one message. A credential."""
         return self.links.callback(self.provider, self.integration_id, self.delivery_id)
 
+    def seal(self, secret: str) -> str:
+        """A credential as it may stand in the progress of this delivery, which is stored in clear."""
+        return self.links.vault.seal(secret, self._progress)
+
+    def opened(self, sealed: str) -> str:
+        """What `seal` sealed for this delivery. Raises VaultError for anything else."""
+        return self.links.vault.open(sealed, self._progress)
+
+    @property
+    def _progress(self) -> str:
+        return f"deliveries.progress:{self.delivery_id}"
+
     def called_back(self) -> bytes | None:
         """The body that came to `callback_url`; None when nothing has come yet."""
 

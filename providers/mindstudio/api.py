@@ -49,6 +49,12 @@ def look(call: Call, operation: str, token: str, kind: str) -> Mapping[str, Any]
     return object_in(call.send(request))
 
 
+def token(call: Call) -> str:
+    """The token to look with that is in the progress; empty before there is one."""
+    sealed = call.progress.get("token")
+    return call.known.opened(sealed) if sealed else ""
+
+
 def fetch(call: Call, url: str) -> Any:
     """The value behind an address that an answer gave. Refused where it is not to be had: the key is not at fault."""
     try:
@@ -128,7 +134,7 @@ def unreadable(what: str) -> OutcomeUnknown:
 
 def shown(call: Call, text: str) -> str:
     """Words from inside an answer, as they may be shown."""
-    hidden = tuple(filter(None, (call.secrets.get("api_key"), call.progress.get("token"))))
+    hidden = tuple(filter(None, (call.secrets.get("api_key"), token(call))))
     request = Request("GET", "", {}, b"", "", trusted=True, secrets=hidden)
     return Answer(200, Headers({}), b"", request=request).shown(text)
 

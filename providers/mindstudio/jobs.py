@@ -8,8 +8,7 @@ fetch    fetch outputs that the end only named
 over     it did not end well: the delivery becomes a dead letter with these words, and made due again it goes on from
          `then`, which is the beginning unless something is still to be waited for
 
-All but `begin` may be repeated. The progress holds the token to look with: it reads this one result, which our rows
-hold in the end.
+All but `begin` may be repeated. The progress holds the token to look with, sealed: it is a credential.
 """
 
 from __future__ import annotations
@@ -137,7 +136,8 @@ def _by(call: Call, job: Job) -> Outcome:
 
 def looking(call: Call, token: str, kind: str = "", **place: Any) -> Wait:
     """It is begun: look at it in a moment."""
-    begun = {"step": LOOK, "token": token, "kind": kind, "since": call.now.isoformat(), "wait_s": FIRST_LOOK_S}
+    sealed = call.known.seal(token)
+    begun = {"step": LOOK, "token": sealed, "kind": kind, "since": call.now.isoformat(), "wait_s": FIRST_LOOK_S}
     return Wait(FIRST_LOOK_S, {**_kept(call), **begun, **place}, external_id=place.get("thread_id"))
 
 
@@ -153,7 +153,7 @@ def _kept(call: Call) -> dict[str, Any]:
 
 def _look(call: Call, job: Job) -> Outcome:
     try:
-        body = api.look(call, job.door, call.progress["token"], call.progress.get("kind", ""))
+        body = api.look(call, job.door, api.token(call), call.progress.get("kind", ""))
     except Refused as error:
         return _forgotten(call, job, error)
     status = body.get("status")

@@ -114,11 +114,13 @@ def test_a_run_is_polled_to_its_end_and_paid_once(agents: Mesh) -> None:
 
 def test_no_row_shows_the_token_or_the_key(agents: Mesh) -> None:
     delivery_id = run(agents)
-    token = step(agents, delivery_id).progress["token"]
+    sealed = step(agents, delivery_id).progress["token"]
+    token = agents.resources.vault.open(sealed, f"deliveries.progress:{delivery_id}")
+    assert token not in sealed
     agents.sandbox.control.add_rule(LOOK, {"status": 500, "body": {"message": f"{token} {KEY}"}}, times=1)
     step(agents, delivery_id, 4)
     shown = str(agents.sql("select * from integration_sync_logs where delivery_id = %(id)s", id=delivery_id))
-    shown += str(agents.sql("select error_message, result from deliveries")) + str(
+    shown += str(agents.sql("select error_message, result, progress from deliveries")) + str(
         agents.sql("select data from events")
     )
     assert "agents/run/poll/****" in shown
