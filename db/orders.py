@@ -26,7 +26,7 @@ with n as (
     as n(tenant_id, integration_id, external_id, external_key, state, external_state, total, currency, ordered_at,
          tracking, details)
 ), before as (
-    select o.id, o.state, o.tracking
+    select o.id, o.state, o.external_state, o.tracking
     from n join orders o on o.integration_id = n.integration_id and o.external_id = n.external_id
 ), stored as (
     insert into orders as o (tenant_id, integration_id, external_id, external_key, state, external_state, total,
@@ -49,6 +49,7 @@ with n as (
 select s.*, b.id is null as new, s.ordered_at < now() - interval '7 days' as old
 from stored s left join before b on b.id = s.id
 where b.id is null or (s.state, s.tracking) is distinct from (b.state, b.tracking)
+   or s.state = 'unknown' and s.external_state is distinct from b.external_state
 order by s.integration_id, s.external_id
 """
 
@@ -67,7 +68,8 @@ class Row:
 def upsert(connection: Connection, rows: Sequence[Row]) -> Rows:
     """Store orders as they were just seen, each (account, external id) once; what is None changes nothing.
 
-    Those that are new, or have another state or tracking than before. `old`: ordered more than a week ago.
+    Those that are new, or have another state or tracking than before, in the shop's own word where we have none.
+    `old`: ordered more than a week ago.
     """
     values = [
         (

@@ -21,6 +21,7 @@ from providers.errors import InvalidPayload, OutcomeUnknown, Unavailable
 from providers.http import Answer, api_request
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a page of products, each with its variations and pictures
+LARGEST_AMOUNT = Decimal(10) ** 14  # what is more has no place in a row, and is no price
 
 
 def ask(
@@ -69,14 +70,14 @@ def rows(answer: Answer, name: str = "results") -> list[Mapping[str, Any]]:
 
 
 def amount(value: Any) -> Decimal | None:
-    """An amount as a decimal; None where there is none."""
+    """An amount as a decimal; None where there is none, or none that can be."""
     if value is None or isinstance(value, bool):
         return None
     try:
         found = Decimal(str(value))
     except InvalidOperation:
         return None
-    return found if found.is_finite() else None
+    return found if found.is_finite() and abs(found) < LARGEST_AMOUNT else None
 
 
 def wire_amount(value: Any, what: str) -> float:
@@ -93,15 +94,14 @@ def moment(value: Any, time_zone: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value)
-        zone = ZoneInfo(time_zone)
-    except (ValueError, ZoneInfoNotFoundError):
+        return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(time_zone))).astimezone(UTC)
+    except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError):  # OSError: "America" is a folder of zones
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def text(value: Any) -> str:
-    """A text or a number as a text; empty for anything else."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    """A text or a number as a text that rows take, without NUL; empty for anything else."""
+    return str(value).replace("\x00", "\ufffd") if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def published(call: Call, event_type: str, facts: Mapping[str, Any]) -> NewEvent:

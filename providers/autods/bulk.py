@@ -19,6 +19,7 @@ PAGE = 100
 FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 60.0
 PATIENCE_S = 6 * 3600.0  # an upload of a thousand products takes hours
 SHOWN = 100  # items that are named one by one
+EMPTY_LOOKS = 3  # so often a bulk action without any item is looked at again: they may not be listed at once
 
 Body = tuple[str, Mapping[str, Any]]  # an operation, and what it is told
 
@@ -56,7 +57,8 @@ def _look(call: Call) -> Outcome:
     body = {"limit": PAGE, "offset": offset}
     answer = api.ask(call, "bulk_items", body, store=progress["store"], bulk=progress["bulk_id"])
     items = api.rows(answer)
-    if any(item.get("status") in (CREATED, IN_PROGRESS) for item in items):
+    not_yet = not items and not offset and progress["looks"] < EMPTY_LOOKS
+    if not_yet or any(item.get("status") in (CREATED, IN_PROGRESS) for item in items):
         return _later(call, progress)
     done += sum(item.get("status") == FINISHED for item in items)
     failed += [_failure(item) for item in items if item.get("status") != FINISHED][: max(0, SHOWN - len(failed))]
@@ -109,7 +111,7 @@ def _finished(call: Call, progress: Mapping[str, Any]) -> Done:
 
 def _upload(call: Call) -> Body:
     data = call.event.data
-    given = [_new_product(each, place) for place, each in enumerate(data["products"], 1)]
+    given = _sources(data)
     status = number(PRODUCT_STATUSES, data.get("status", "draft"), "product status")
     settings = dict(data.get("settings", {}))
     if data.get("scheduled_at"):
@@ -120,9 +122,24 @@ def _upload(call: Call) -> Body:
         "region": number(REGIONS, data.get("region", "us"), "region"),
         "status": status,
         "buy_site_id": number(SUPPLIERS, data.get("supplier", "amazon"), "supplier"),
-        "new_products": given,
+        **given,
         **({"upload_settings": settings} if settings else {}),
     }
+
+
+def _sources(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is put in: products by name, those of a file, or the best of categories."""
+    ways = [name for name in ("products", "file_url", "categories") if data.get(name)]
+    if len(ways) != 1:
+        raise InvalidPayload(
+            "One of `products`, `file_url` and `categories` says what is put in.", code="missing_field"
+        )
+    if "file_url" in ways:
+        return {"file_url": data["file_url"]}
+    if "categories" in ways:
+        wanted = [{"category_id": each["id"], "amount_of_products": each["count"]} for each in data["categories"]]
+        return {"finder_categories": wanted}
+    return {"new_products": [_new_product(each, place) for place, each in enumerate(data["products"], 1)]}
 
 
 def _new_product(given: Mapping[str, Any], place: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from providers.contract import Action, Call, Repeat
 from providers.errors import InvalidPayload, OutcomeUnknown, Unavailable
 
 ACCEPTED = "order.accepted"
+LOOKED_AT = 100  # orders, when one is searched for
 NAMES: Mapping[str, str] = {  # of the customer and the address, ours -> theirs
     "first_name": "first_name", "last_name": "last_name", "phone": "phone_number", "email": "buyer_email",
     "city": "city", "state": "state", "zip": "zip_code", "country": "country",
@@ -55,7 +56,7 @@ def find(call: Call) -> Outcome | None:
     Whatever goes wrong in here may simply be tried again: it only reads.
     """
     body = {
-        "limit": 10,
+        "limit": LOOKED_AT,
         "offset": 0,
         "condition": "and",
         "filters": [{"name": "sell_site_order_id", "op": "=", "value_type": "string", "value": _key(call)}],
@@ -65,7 +66,7 @@ def find(call: Call) -> Outcome | None:
         listed = api.rows(api.ask(call, "list_orders", body, store=api.store_of(call)))
     except OutcomeUnknown as error:
         raise Unavailable(str(error), code=error.code) from error
-    # A filter that they should not know would show them all: only this very id counts.
+    # A filter that they should not know would show them all, the newest first: only this very id counts.
     found = [row for row in listed if api.text(row.get("sell_site_order_id")) == _key(call)]
     return _done(call, found[0], repeated=True) if found else None
 

@@ -1,8 +1,7 @@
 """Every operation of AutoDS that is used, with how well it is known: the one place where paths stand.
 
 AutoDS publishes no API for everybody. Official is what its own MCP server calls; the rest was seen in clients that
-work, or is quoted from a description that is not public. Slashes matter: a path with one at its end is not found
-without it.
+work. No path here is only assumed. Slashes matter: a path with one at its end is not found without it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 
 OFFICIAL = "official"  # https://github.com/AutoDSTools/autods-mcp-public, manifests
 OBSERVED = "observed"  # in independent clients that work
-QUOTED = "quoted"  # from the gateway's description, by third parties
 
 API, GATEWAY, RESEARCH = "", "gateway", "research"
 
@@ -29,7 +27,6 @@ class Door:
 
 DOORS: Mapping[str, Door] = {
     "list_stores": Door(API, "GET", "/store/list", OFFICIAL),
-    "current_user": Door(API, "GET", "/users/list/", OFFICIAL),
     "list_products": Door(API, "POST", "/products/{store}/list/", OFFICIAL),
     "upload_products": Door(API, "POST", "/products/{store}/", OFFICIAL),
     "publish_products": Door(API, "POST", "/products/{store}/import_to_marketplace", OFFICIAL),
@@ -39,8 +36,6 @@ DOORS: Mapping[str, Door] = {
     "remove_products": Door(API, "DELETE", "/products/{store}/bulk", OBSERVED),
     "list_orders": Door(API, "POST", "/orders/{store}/list/", OBSERVED),
     "create_order": Door(GATEWAY, "POST", "/auto-order/order/create-external", OBSERVED),
-    "get_order": Door(GATEWAY, "GET", "/auto-order/order/get-external", OBSERVED),
-    "suppliers": Door(GATEWAY, "GET", "/auto-order-v3/suppliers/external/supported", QUOTED),
     "search_research": Door(RESEARCH, "POST", "/products/", OFFICIAL),
     "winning_research": Door(RESEARCH, "GET", "/products/winning", OFFICIAL),
     "similar_research": Door(RESEARCH, "GET", "/products/{product}/similar", OFFICIAL),

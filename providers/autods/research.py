@@ -8,7 +8,8 @@ from typing import Any
 from model import Done
 from providers.autods import api
 from providers.contract import Action, Call, Repeat
-from providers.errors import InvalidPayload
+from providers.errors import InvalidPayload, Unavailable
+from providers.http import Answer
 
 LIMIT = 10
 COMPLETED = "product.research_completed"
@@ -19,24 +20,23 @@ def research(call: Call) -> Done:
     data = call.event.data
     kind = data.get("kind", "winning")
     answer = _KINDS[kind](call, data)
-    body = answer.json()
-    found = [_product(row) for row in api.rows(answer)][: int(data.get("limit", LIMIT))]
-    said = {name: body[name] for name in ("currency",) if isinstance(body, dict) and isinstance(body.get(name), str)}
-    facts = {"kind": kind, "count": len(found), "products": found, **said}
+    rows = [_one(answer)] if kind == "product" else api.rows(answer)
+    found = [_product(row) for row in rows][: int(data.get("limit", LIMIT))]
+    facts = {"kind": kind, "count": len(found), "products": found, **_currency(answer)}
     return Done(
         result={"kind": kind, "products": len(found)},
         events=(api.published(call, COMPLETED, facts),),
     )
 
 
-def _winning(call: Call, data: Mapping[str, Any]) -> Any:
+def _winning(call: Call, data: Mapping[str, Any]) -> Answer:
     query = {"offset": "0", "limit": str(data.get("limit", LIMIT)), "sort": data.get("sort", "-created_at")}
-    return api.ask(call, "winning_research", query=query)
+    return api.ask(call, "winning_research", query={**query, **({"search": data["query"]} if "query" in data else {})})
 
 
-def _search(call: Call, data: Mapping[str, Any]) -> Any:
-    words = data.get("query")
-    wanted = [{"name": "title", "op": "like", "value_type": "string", "value": words}] if words else []
+def _search(call: Call, data: Mapping[str, Any]) -> Answer:
+    words = data.get("query")  # this host has other operators than the shop's: no `like`, but `search`
+    wanted = [{"name": "title", "op": "search", "value_type": "string", "value": words}] if words else []
     body = {
         "order_by": {"name": "created_at", "direction": "desc"},
         "condition": "and",
@@ -47,18 +47,23 @@ def _search(call: Call, data: Mapping[str, Any]) -> Any:
     return api.ask(call, "search_research", body)
 
 
-def _similar(call: Call, data: Mapping[str, Any]) -> Any:
+def _one_product(call: Call, data: Mapping[str, Any]) -> Answer:
+    return api.ask(call, "read_research", product=_product_id(data))
+
+
+def _similar(call: Call, data: Mapping[str, Any]) -> Answer:
     return api.ask(call, "similar_research", product=_product_id(data))
 
 
-def _recommended(call: Call, data: Mapping[str, Any]) -> Any:
+def _recommended(call: Call, data: Mapping[str, Any]) -> Answer:
     query = {"offset": "0", "limit": str(data.get("limit", LIMIT))}
     return api.ask(call, "recommended_research", query=query, product=_product_id(data))
 
 
-_KINDS: Mapping[str, Callable[[Call, Mapping[str, Any]], Any]] = {
+_KINDS: Mapping[str, Callable[[Call, Mapping[str, Any]], Answer]] = {
     "winning": _winning,
     "search": _search,
+    "product": _one_product,
     "similar": _similar,
     "recommended": _recommended,
 }
@@ -66,8 +71,23 @@ _KINDS: Mapping[str, Callable[[Call, Mapping[str, Any]], Any]] = {
 
 def _product_id(data: Mapping[str, Any]) -> str:
     if not data.get("product_id"):
-        raise InvalidPayload("`product_id` says what the products are to be like.", code="missing_field")
+        raise InvalidPayload("`product_id` says which product is meant.", code="missing_field")
     return str(data["product_id"])
+
+
+def _one(answer: Answer) -> Mapping[str, Any]:
+    """The product that an answer is."""
+    body = answer.json()
+    if not isinstance(body, dict) or not api.text(body.get("id")):
+        raise Unavailable("AutoDS answered without a product.", code="answer_unreadable")
+    return body
+
+
+def _currency(answer: Answer) -> dict[str, str]:
+    """The currency of the prices, where the answer tells it."""
+    body = answer.json()
+    told = body.get("currency") if isinstance(body, dict) else None
+    return {"currency": told} if isinstance(told, str) and told else {}
 
 
 def _product(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,17 @@ from providers.contract import Action, Call, Stream
 from providers.streams import Walk, walk
 
 PAGE = 100
-FIRST_DAYS = 90  # of orders, when they are read for the first time
-AGAIN_DAYS = 30  # read again each time: states and tracking of orders still change
+FAR_DAYS = 90  # of orders: the first time, then once a day, as parcels may be under way for months
+AGAIN_DAYS = 30  # of orders: every time, as states and tracking still change
+FAR_EVERY = timedelta(days=1)
+MOST_STOCK = 2**31 - 1  # what a row holds; suppliers write such numbers for "enough"
 STREAMS = (
     Stream(stores.STREAM, 24 * 3600.0),
     Stream("products", 3600.0),
     Stream("orders", 900.0),
 )
+# In the order in which products go through them: one that moves on while they are read is met again.
+STATUSES = ("pre_draft", "draft", "scheduled", "untracked", "active", "ended")
 STATES: Mapping[str, str] = {name: "active" if name == "active" else "inactive" for name in PRODUCT_STATUSES}
 
 
@@ -31,9 +35,9 @@ STATES: Mapping[str, str] = {name: "active" if name == "active" else "inactive" 
 
 
 def _read_products(call: Call) -> Outcome:
-    """Every status of every store in turn; in the end, who was not seen is gone."""
+    """Every status of every store in turn; in the end, who was not seen this time nor the last is gone."""
     if not call.progress:
-        return _begin(call, "products", {"left": list(PRODUCT_STATUSES)})
+        return _begin(call, "products", {"left": list(STATUSES)})
     progress = dict(call.progress)
     store, status = Store.of(progress["stores"][0]), progress["left"][0]
     page = api.rows(
@@ -53,7 +57,7 @@ def _read_products(call: Call) -> Outcome:
     progress["seen"] += len(found)
     if len(page) == PAGE:
         return Wait(0, {**progress, "offset": progress["offset"] + PAGE}, records=Records(products=found))
-    rest = progress["left"][1:] or list(PRODUCT_STATUSES)
+    rest = progress["left"][1:] or list(STATUSES)
     remaining = progress["stores"][1:] if not progress["left"][1:] else progress["stores"]
     if remaining:
         return Wait(0, {**progress, "stores": remaining, "left": rest, "offset": 0}, records=Records(products=found))
@@ -61,17 +65,29 @@ def _read_products(call: Call) -> Outcome:
         result={"products": progress["seen"], "stores": progress["of"]},
         records=Records(
             products=found,
-            products_listed_since=datetime.fromisoformat(progress["began_at"]),
-            cursor=Cursor("products", {"read_at": call.now.isoformat()}, finished=True),
+            products_listed_since=_last_began(call, progress["began_at"]),
+            cursor=Cursor(
+                "products", {"began_at": progress["began_at"], "read_at": call.now.isoformat()}, finished=True
+            ),
         ),
     )
+
+
+def _last_began(call: Call, began_at: str) -> datetime | None:
+    """When the reading before this one began; None where there was none.
+
+    One reading may miss a product that is there: pages are counted off, and what is taken out of an earlier page
+    moves another from the next one to where it is not read.
+    """
+    before = call.known.cursor("products").get("began_at")
+    return min(map(datetime.fromisoformat, (before, began_at))) if before else None
 
 
 def product(row: Mapping[str, Any], store: Store, status: str) -> Product:
     """A product of the wire: its lowest price, the sum of its stock, its variations beside them."""
     variations = [each for each in row.get("variations") or () if isinstance(each, dict)]
     prices = [price for each in variations if (price := api.amount(each.get("price"))) is not None]
-    stock = [each["quantity"] for each in variations if isinstance(each.get("quantity"), int)]
+    stock = [each["quantity"] for each in variations if type(each.get("quantity")) is int]
     picture = row.get("main_picture_url")
     return Product(
         external_id=api.text(row["id"]),
@@ -79,7 +95,7 @@ def product(row: Mapping[str, Any], store: Store, status: str) -> Product:
         sku=api.text(row.get("sku")) or None,
         price=min(prices) if prices and store.currency else None,
         currency=store.currency or None if prices else None,
-        stock=sum(stock) if stock else None,
+        stock=max(-MOST_STOCK, min(sum(stock), MOST_STOCK)) if stock else None,
         state=STATES[status],
         details={
             "store_id": store.id,
@@ -106,7 +122,9 @@ def _variation(row: Mapping[str, Any]) -> dict[str, Any]:
 def _read_orders(call: Call) -> Outcome:
     """Newest first, store by store, back to where it was read before, and some weeks beyond."""
     if not call.progress:
-        return _begin(call, "orders", {"since": _since(call).isoformat()})
+        since = _since(call)
+        far = since <= call.now - timedelta(days=FAR_DAYS)
+        return _begin(call, "orders", {"since": since.isoformat(), "far": far})
     progress = dict(call.progress)
     store, since = Store.of(progress["stores"][0]), datetime.fromisoformat(progress["since"])
     body = {
@@ -124,7 +142,8 @@ def _read_orders(call: Call) -> Outcome:
         return Wait(0, {**progress, "offset": progress["offset"] + PAGE}, records=Records(orders=found))
     if remaining := progress["stores"][1:]:
         return Wait(0, {**progress, "stores": remaining, "offset": 0}, records=Records(orders=found))
-    value = {"through": progress["began_at"]}
+    far_at = progress["began_at"] if progress.get("far") else call.known.cursor("orders").get("far_at")
+    value = {"through": progress["began_at"], "far_at": far_at}
     return Done(
         result={"orders": progress["seen"], "stores": progress["of"]},
         records=Records(orders=found, cursor=Cursor("orders", value, finished=True)),
@@ -132,13 +151,19 @@ def _read_orders(call: Call) -> Outcome:
 
 
 def _since(call: Call) -> datetime:
-    """From when orders are read: what was asked for, else some weeks before the last reading."""
-    asked, through = call.event.data.get("since"), call.known.cursor("orders").get("through")
+    """From when orders are read: what was asked for, else some weeks before the last reading, or far back."""
+    asked, last = call.event.data.get("since"), call.known.cursor("orders")
     if asked:
         return datetime.fromisoformat(asked).replace(tzinfo=call.now.tzinfo)
-    if through and not call.event.data.get("full"):
-        return datetime.fromisoformat(through) - timedelta(days=AGAIN_DAYS)
-    return call.now - timedelta(days=FIRST_DAYS)
+    far, through = call.now - timedelta(days=FAR_DAYS), last.get("through")
+    if not through:
+        return far
+    near = datetime.fromisoformat(through) - timedelta(days=AGAIN_DAYS)
+    return min(near, far) if call.event.data.get("full") or _far_is_due(call, last.get("far_at")) else near
+
+
+def _far_is_due(call: Call, far_at: str | None) -> bool:
+    return far_at is None or call.now - datetime.fromisoformat(far_at) >= FAR_EVERY
 
 
 def order(row: Mapping[str, Any], store: Store, key: str | None = None) -> Order:

@@ -30,6 +30,8 @@ ASSUMED: Final[Mapping[str, Any]] = {
     "bulk.answer": {"products_update": "Products update started", "products_delete": "Products delete started"},
     # Which text of an error is meant is known from their own reader; which error uses which name is not.
     "error.names": ("error_description", "detail", "message", "error", "title"),
+    # Research: filters and their operators are known, and that a value is a string; how several stand in one is not.
+    "research.between_values": ",",
     # Webhooks: no document of theirs has any. This is the contract of our own adapter.
     "webhook.header": "X-AutoDS-Signature",
     "webhook.modes": ("timestamped", "body", "prefixed"),

@@ -206,6 +206,48 @@ def test_product_research(api: Api) -> None:
     assert api.get(f"/research/products/{wanted}")[0] == 200
 
 
+def found(api: Api, name: str, op: str, kind: str, value: Any) -> tuple[int, Any]:
+    """The status, and the numbers of orders that were found."""
+    wanted = {"name": name, "op": op, "value_type": kind, "value": value}
+    status, said = api.post("/research/products/", order_by={"name": "orders"}, filters=[wanted], limit=40)
+    return status, [one["orders"] for one in said["results"]] if status == 200 else said
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "kind", "value", "count"),
+    [
+        ("orders", "=", "integer", "999", 1),
+        ("orders", "ne", "integer", "999", 39),
+        ("price", "<", "float", "14.90", 2),
+        ("orders", ">=", "integer", "990", 11),
+        ("orders", "between", "integer", "990,992", 3),
+        ("orders", "in", "integer", "990,992", 2),
+        ("id", "in", "list", "5ea4c4000000000000000003,x", 1),
+        ("id", "=", "objectId", "5ea4c4000000000000000003", 1),
+    ],
+)
+def test_research_has_filters_of_its_own(api: Api, name: str, op: str, kind: str, value: str, count: int) -> None:
+    status, orders = found(api, name, op, kind, value)
+    assert (status, len(orders)) == (200, count)
+
+
+def test_research_searches_titles_and_takes_no_operator_of_the_other_host(api: Api) -> None:
+    status, lamps = found(api, "title", "search", "string", "desk LAMP")
+    assert status == 200
+    assert 0 < len(lamps) < 40
+    winning = api.get("/research/products/winning?offset=0&limit=100&sort=-orders&search=desk%20lamp")[1]["results"]
+    assert [one["orders"] for one in winning] == lamps
+    for op, kind, value in (
+        ("like", "string", "lamp"),
+        ("=", "object_id", "x"),
+        ("=", "integer", 5),
+        ("=", "integer", "five"),
+        ("<", "float", "NaN"),
+        ("between", "integer", "1"),
+    ):
+        assert found(api, "title", op, kind, value)[0] == 422
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -339,7 +381,11 @@ USUAL: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     ),
     "bulk": ("POST", f"/bulk_actions/{US}/list/987", {"search_term": "x", "status": 3, "limit": 1, "offset": 0}),
     "orders": ("POST", f"/orders/{US}/list/", {"filters": [where("id", "=", "1")], "limit": 1}),
-    "research": ("POST", "/research/products/", {"order_by": {"name": "price"}, "filters": []}),
+    "research": (
+        "POST",
+        "/research/products/",
+        {"order_by": {"name": "price"}, "filters": [{"name": "x", "op": "=", "value_type": "string", "value": "x"}]},
+    ),
 }
 
 

@@ -194,6 +194,15 @@ def test_an_unknown_state_is_said_to_be_so(mesh: Mesh, shop: UUID) -> None:
     assert (event["state"], event["external_state"]) == ("unknown", "Payment revision")
 
 
+def test_where_we_have_no_word_the_shop_s_own_says_that_it_got_on(mesh: Mesh, shop: UUID) -> None:
+    for word in ("At the moon", "On Mars", "On Mars"):
+        found(mesh, shop, orders=(Order("o1", state="unknown", external_state=word),))
+    for word in ("Pending", "Awaiting payment"):
+        found(mesh, shop, orders=(Order("o2", state="pending", external_state=word),))
+    said = [(each["external_id"], each["external_state"]) for each in told(mesh, "order.updated")]
+    assert said == [("o1", "At the moon"), ("o1", "On Mars"), ("o2", "Pending")]
+
+
 def test_who_lost_the_delivery_stores_and_tells_nothing(mesh: Mesh, shop: UUID) -> None:
     ended = step(mesh, shop, Done(records=Records(orders=(an_order(),), products=(bed(),))))
     mesh.sql("update deliveries set attempt_id = mesh_uuid() where id = %(id)s", id=ended.claim.delivery_id)

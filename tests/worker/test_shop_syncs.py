@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,9 @@ import db.orders
 import db.products
 from tests.db.claims import expire
 from tests.mesh import Mesh, eventually
+from tests.servers import Servers
+from tests.tasks.workers import START_S, running_worker
+from tests.worker.deaths import dies, step, taken_back, walk
 from worker import accounts
 from worker.catalog import event_types
 from worker.syncs import sync_now
@@ -112,6 +117,42 @@ def test_a_walk_that_is_broken_off_goes_on_where_it_was(mesh: Mesh, shop: UUID) 
     )
 
 
+@pytest.mark.parametrize("point", ["claim", "send", "answer"])
+def test_workers_that_die_at_every_step_of_a_walk_leave_the_same_rows(mesh: Mesh, shop: UUID, point: str) -> None:
+    mesh.sql("update integrations set rate_per_s = 1000")
+    for stream in ("products", "orders"):
+        with mesh.engine.begin() as connection:
+            (begun,) = sync_now(connection, shop, streams=[stream])
+        (row,) = mesh.sql("select id from deliveries where event_id = %(id)s", id=begun.event_id)
+        while not mesh.delivery(row.id).settled_at:
+            dies(mesh, row.id, point)
+            step(mesh, row.id)
+        assert mesh.delivery(row.id).state == "succeeded"
+    there = {store: do(mesh, "totals", store=store) for store in (1001, 1003)}
+    assert mesh.count("products") == sum(sum(each["products"].values()) for each in there.values())
+    assert mesh.one("select sum(total) from orders") == sum(Decimal(each["amount"]) for each in there.values())
+    assert len(told(mesh, "order.updated")) == mesh.count("orders")
+    assert told(mesh, "product.updated") == []
+
+
+def test_one_reading_that_misses_a_product_does_not_say_that_it_is_gone(mesh: Mesh, shop: UUID) -> None:
+    """It comes back into a status whose pages have been read; the next reading sees it."""
+    sync(mesh, shop, "products")
+    moved = products(mesh, shop)[0].external_id
+    do(mesh, "update_product", store=1001, product=moved, status=2)
+    with mesh.engine.begin() as connection:
+        (begun,) = sync_now(connection, shop, streams=["products"])
+    (row,) = mesh.sql("select id from deliveries where event_id = %(id)s", id=begun.event_id)
+    step(mesh, row.id)
+    while mesh.delivery(row.id).progress["left"][0] != "active":
+        step(mesh, row.id)
+    do(mesh, "update_product", store=1001, product=moved, status=1)
+    assert walk(mesh, row.id).state == "succeeded"
+    assert told(mesh, "product.updated") == []
+    sync(mesh, shop, "products")
+    assert [(each["external_id"], each["state"]) for each in told(mesh, "product.updated")] == [(moved, "inactive")]
+
+
 # -------------------------------------------------------------------------------------------------------------- orders
 
 
@@ -205,6 +246,40 @@ def test_a_worker_that_dies_after_buying_buys_nothing_twice(mesh: Mesh, shop: UU
     assert bought(mesh)["orders_created"] == 1
 
 
+@pytest.mark.parametrize("where", ["claim", "send", "sent POST", "answer", "settle"])
+def test_wherever_a_worker_is_killed_an_order_is_bought_once(
+    servers: Servers, mesh: Mesh, shop: UUID, tmp_path: Path, where: str
+) -> None:
+    """SIGKILL of a real worker."""
+    delivery_id = place(mesh, shop)
+    (tmp_path / "order").write_text(where)
+    urls = {
+        "AUTODS_BASE_URL": mesh.settings.autods_base_url,
+        "AUTODS_GATEWAY_URL": mesh.settings.autods_gateway_url,
+        "MESH_STOP_AT": str(tmp_path / "order"),
+    }
+    with running_worker(servers, mesh.sandbox, tmp_path, **urls) as worker:
+        mesh.due_now(delivery_id)
+        mesh.reconcile()
+        eventually(lambda: worker.process.poll() is not None, f"it is killed at {where}", START_S)
+        assert worker.ended() == -signal.SIGKILL, worker.log[-3000:]
+    taken_back(mesh, delivery_id)
+    row = walk(mesh, delivery_id)
+    assert (row.state, row.result["order_id"]) == ("succeeded", "shop-1")
+    assert (bought(mesh)["orders_created"], bought(mesh)["spent"]) == (1, {"USD": "29.00"})
+    assert (mesh.count("orders"), len(told(mesh, "order.accepted"))) == (1, 1)
+
+
+def test_while_orders_cannot_be_searched_a_lost_one_is_not_asked_for_again(mesh: Mesh, shop: UUID) -> None:
+    mesh.sandbox.control.add_rule(CREATE, {"drop": "after"}, times=1)
+    mesh.sandbox.control.add_rule("/autods/orders/*", "autods:server_error", times=2)
+    delivery_id = place(mesh, shop)
+    assert walk(mesh, delivery_id).result["repeated"] is True
+    states = [attempt.state for attempt in mesh.attempts(delivery_id)]
+    assert states == ["lost", "retryable", "retryable", "succeeded"]
+    assert (mesh.sandbox.control.counts(CREATE)["requests"], bought(mesh)["orders_created"]) == (1, 1)
+
+
 def test_an_order_that_did_not_arrive_is_bought_once(mesh: Mesh, shop: UUID) -> None:
     mesh.sandbox.control.add_rule(CREATE, {"drop": "before"}, times=1)
     delivery_id = place(mesh, shop)
@@ -284,6 +359,56 @@ def test_an_upload_whose_look_was_lost_is_looked_at_again(mesh: Mesh, shop: UUID
     mesh.sandbox.control.add_rule("/autods/bulk_actions/*", {"drop": "after"}, times=1)
     assert finish(mesh, delivery_id).state == "succeeded"
     assert mesh.sandbox.control.counts("/autods/products/1001/")["requests"] == 1
+
+
+def test_research_by_words_finds_what_bears_them(mesh: Mesh, shop: UUID) -> None:
+    mesh.sql("update integrations set rate_per_s = 1000")
+    for kind in ("search", "winning"):
+        data = {"kind": kind, "query": "desk lamp", "limit": 3}
+        ((_, delivery_id),) = mesh.publish("product.research_requested", data).deliveries
+        mesh.deliver(delivery_id)
+        assert mesh.delivery(delivery_id).state == "succeeded"
+    for event in told(mesh, "product.research_completed"):
+        assert {each["title"].lower() for each in event["products"]} == {"desk lamp"}
+
+
+def test_one_product_of_the_research_and_one_that_needs_an_addon(mesh: Mesh, shop: UUID) -> None:
+    """The addon is missing for this one question: the account goes on buying."""
+    mesh.sql("update integrations set rate_per_s = 1000")
+    product = "5ea4c4000000000000000003"
+    data = {"kind": "product", "product_id": product}
+    ((_, first),) = mesh.publish("product.research_requested", data).deliveries
+    mesh.deliver(first)
+    do(mesh, "need_addon", product=product)
+    ((_, second),) = mesh.publish("product.research_requested", data).deliveries
+    mesh.deliver(second)
+    (event,) = told(mesh, "product.research_completed")
+    assert event["products"][0]["product_id"] == product
+    row = mesh.delivery(second)
+    assert (row.state, row.error_code) == ("failed", "addon_missing")
+    assert mesh.sandbox.control.counts("/receive/redirected")["requests"] == 0, "a redirect is not followed"
+    assert mesh.one("select state from integrations where id = %(id)s", id=shop) == "active"
+
+
+def test_products_are_published_priced_and_taken_out(mesh: Mesh, shop: UUID) -> None:
+    sync(mesh, shop, "products")
+    mine = [row for row in products(mesh, shop) if row.details["store_id"] == "1001"]
+    draft = next(row.external_id for row in mine if row.details["status"] == "draft")
+    priced, gone = [row.external_id for row in mine if row.state == "active"][:2]
+    for event_type, data in (
+        ("product.publish_requested", {"product_ids": [draft]}),
+        ("product.price_change_requested", {"product_ids": [priced], "margin_percent": 900}),
+        ("product.removal_requested", {"product_ids": [gone]}),
+    ):
+        ((_, delivery_id),) = mesh.publish(event_type, {"store_id": "1001", **data}).deliveries
+        row = finish(mesh, delivery_id)
+        assert (row.state, row.result["done"], row.result["not_done"]) == ("succeeded", 1, 0)
+    assert [each["action"] for each in told(mesh, "product.bulk_completed")] == ["publish", "price_change", "removal"]
+    for _ in range(2):
+        sync(mesh, shop, "products")
+    news = {each["external_id"]: each for each in told(mesh, "product.updated")}
+    assert {name: each["state"] for name, each in news.items()} == {draft: "active", priced: "active", gone: "deleted"}
+    assert set(news[priced]["changed"]) == {"price"}
 
 
 def test_research_goes_to_its_own_host(mesh: Mesh, shop: UUID) -> None:

@@ -8,12 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import pytest
 
 from model import Done, Wait
 from providers.autods import PROVIDER
+from providers.autods.api import moment
 from providers.autods.doors import DOORS
-from providers.autods.shop import order, product
+from providers.autods.shop import STATUSES, order, product
 from providers.autods.stores import Store
 from providers.autods.words import PRODUCT_STATUSES, REGIONS, SUPPLIERS, order_state
 from providers.contract import Call, NothingKnown, Repeat
@@ -90,6 +92,56 @@ def test_every_operation_stands_in_their_facts_at_its_place() -> None:
         for ours, theirs in names.items():
             spellings = [each.replace(ours, one) for each in spellings for one in theirs]
         assert any((door.method, each) in known for each in spellings), name
+
+
+FILTERED = [{"name": "id", "op": "in", "value_type": "list", "value_list": ["65f0c0ffee65f0c0ffee65f0"]}]
+SENT: list[tuple[str, str, dict[str, Any]]] = [  # their operation, our event, what it says
+    ("upload_products", "product.upload_requested", {}),
+    ("upload_products", "product.upload_requested", {"products": [{"url": "https://x/1", "price": "9.90"}]}),
+    ("upload_products", "product.upload_requested", {"products": [], "file_url": "https://x/products.csv"}),
+    ("upload_products", "product.upload_requested", {"products": [], "categories": [{"id": 7, "count": 20}]}),
+    (
+        "upload_products",
+        "product.upload_requested",
+        {"status": "scheduled", "scheduled_at": "2027-01-01T00:00:00Z", "settings": {"disable_auto_order": True}},
+    ),
+    ("publish_drafts_to_marketplace", "product.publish_requested", {}),
+    ("publish_drafts_to_marketplace", "product.publish_requested", {"filters": FILTERED, "status": "pre_draft"}),
+    ("search_products", "product.research_requested", {"kind": "search", "query": "lamp"}),
+]
+
+
+@pytest.mark.parametrize(("operation", "event_type", "changes"), SENT)
+def test_what_is_sent_fits_their_manifests(operation: str, event_type: str, changes: dict[str, Any]) -> None:
+    _, using = run(event_type, example(event_type, **changes), answer(200, {"results": [], "bulk_action": {"id": 1}}))
+    check_body(operation, body(using))
+
+
+def test_what_is_read_fits_their_manifests() -> None:
+    begun, _ = run("sync.due", due("products"), answer(200, [STORE_ROW]))
+    _, using = run("sync.due", due("products"), rows(1), progress=begun.progress)
+    check_body("list_products", body(using))
+    bulk, _ = run(UPLOAD, example(UPLOAD), BEGUN)
+    _, using = run(UPLOAD, example(UPLOAD), items(3), progress=bulk.progress)
+    check_body("get_bulk_action_items", body(using))
+
+
+def check_body(operation: str, sent: Any) -> None:
+    """It fits the schema of their manifest, and says nothing that this does not know."""
+    if not FACTS.exists():
+        pytest.skip(f"the provider's facts are not here: {FACTS}")
+    (facts,) = [each for each in json.loads(FACTS.read_text())["operations"] if each["operation"] == operation]
+    fastjsonschema.validate(closed(facts["body_schema"]), sent)
+
+
+def closed(schema: Any) -> Any:
+    """A schema whose objects take no other names than those it has."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    more = {"additionalProperties": False} if "properties" in schema and schema.get("type") == "object" else {}
+    return {name: closed(each) for name, each in schema.items()} | more
 
 
 @pytest.mark.parametrize(
@@ -192,6 +244,7 @@ def test_what_sells_is_told_in_few_facts() -> None:
     ("data", "method", "url"),
     [
         ({"kind": "search", "query": "lamp"}, "POST", "/products/"),
+        ({"query": "desk lamp"}, "GET", "/products/winning?offset=0&limit=10&sort=-created_at&search=desk+lamp"),
         ({"kind": "similar", "product_id": "5ea"}, "GET", "/products/5ea/similar"),
         ({"kind": "recommended", "product_id": "5/a"}, "GET", "/products/recommended/5%2Fa?offset=0&limit=10"),
     ],
@@ -200,7 +253,20 @@ def test_other_kinds_of_research(data: dict[str, Any], method: str, url: str) ->
     _, using = run("product.research_requested", data, answer(200, {"results": []}))
     assert (using.requests[0].method, using.requests[0].url.removeprefix(PROVIDER.hosts["research"])) == (method, url)
     if method == "POST":
-        assert body(using)["filters"] == [{"name": "title", "op": "like", "value_type": "string", "value": "lamp"}]
+        assert body(using)["filters"] == [{"name": "title", "op": "search", "value_type": "string", "value": "lamp"}]
+
+
+def test_one_product_is_looked_at() -> None:
+    asked = {"kind": "product", "product_id": "5ea"}
+    done, using = run(
+        "product.research_requested", asked, answer(200, {"id": "5ea", "title": "Lamp", "currency": "EUR"})
+    )
+    assert using.requests[0].url.endswith(".autods.com/products/5ea")
+    facts = {name: done.events[0].data[name] for name in ("kind", "count", "products", "currency")}
+    lamp = {"product_id": "5ea", "title": "Lamp"}
+    assert facts == {"kind": "product", "count": 1, "products": [lamp], "currency": "EUR"}
+    with pytest.raises(Unavailable, match="without a product"):
+        run("product.research_requested", asked, answer(200, []))
 
 
 def test_research_that_needs_a_product_says_so() -> None:
@@ -266,6 +332,25 @@ def test_an_order_of_the_wire() -> None:
     assert order({"id": 1, "status": "x", "sold_date": "yesterday"}, US).ordered_at is None
 
 
+@pytest.mark.parametrize("zone", ["America", "Nowhere/At_all", "../etc", "x" * 300, "a\0b"])
+def test_a_time_zone_that_is_none_loses_only_the_times_that_need_it(zone: str) -> None:
+    assert moment("2026-11-30T20:15:00", zone) is None
+    assert moment("2026-11-30T20:15:00+01:00", zone) == datetime(2026, 11, 30, 19, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "", None, 5])
+def test_a_time_that_cannot_be_is_none(value: Any) -> None:
+    assert moment(value, "UTC") is None
+
+
+def test_what_no_row_takes_is_left_out() -> None:
+    """One strange value must not keep a whole shop from being read."""
+    strange = {"id": "1", "title": "Pet\0bed", "variations": [{"price": "1e30", "quantity": 2**40}, {"quantity": True}]}
+    made = product(strange, US, "active")
+    assert (made.title, made.price, made.stock) == ("Pet\ufffdbed", None, 2**31 - 1)
+    assert order({"id": 1, "status": "o\0k", "total_price": "NaN"}, US).total is None
+
+
 def due(stream: str, **more: Any) -> dict[str, Any]:
     return {"integration_id": "i", "stream": stream, **more}
 
@@ -294,9 +379,25 @@ def test_products_are_walked_store_by_store_status_by_status_page_by_page() -> N
     assert done.result == {"products": 103, "stores": 1}
     assert [len(step.records.products) if step.records else None for step in steps] == [None, 0, 100, 3, 0, 0, 0]
     assert done.records is not None
-    assert done.records.products_listed_since == NOW
+    assert done.records.products_listed_since is None, "nothing can have gone before the first reading"
     assert done.records.cursor is not None
-    assert done.records.cursor.finished
+    assert (done.records.cursor.finished, done.records.cursor.value["began_at"]) == (True, NOW.isoformat())
+
+
+def test_the_walk_goes_the_way_that_products_go() -> None:
+    assert sorted(STATUSES) == sorted(PRODUCT_STATUSES)
+    way = ["pre_draft", "draft", "scheduled", "active", "ended"]
+    assert [status for status in STATUSES if status in way] == way
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_who_is_in_neither_of_two_readings_is_gone(hours: int) -> None:
+    """A reading that began later and ended sooner than this one says nothing of what this one has seen."""
+    last = NOW - timedelta(hours=hours)
+    known = Known(products={"began_at": last.isoformat(), "read_at": NOW.isoformat()})
+    done, _ = walk("products", answer(200, [STORE_ROW]), *[answer(200, {"results": []})] * 6, known=known)
+    assert done.records is not None
+    assert done.records.products_listed_since == min(last, NOW)
 
 
 def test_stores_that_are_closed_are_left_out_and_named_ones_are_not() -> None:
@@ -317,14 +418,33 @@ def sold(days: float, number: int = 1) -> dict[str, Any]:
 
 
 def test_orders_are_read_back_to_where_they_were_read_before_and_a_month_beyond() -> None:
-    known = Known(orders={"through": (NOW - timedelta(hours=1)).isoformat()})
+    far_at = (NOW - timedelta(hours=23)).isoformat()
+    known = Known(orders={"through": (NOW - timedelta(hours=1)).isoformat(), "far_at": far_at})
     page = answer(200, {"results": [sold(0, 1), sold(29, 2), sold(31, 3), sold(60, 4)]})
     done, steps = walk("orders", answer(200, [STORE_ROW]), page, known=known)
     assert done.records is not None
     assert [each.external_id for each in done.records.orders] == ["1", "2"]
     assert done.records.cursor is not None
-    assert done.records.cursor.value == {"through": NOW.isoformat()}
+    assert done.records.cursor.value == {"through": NOW.isoformat(), "far_at": far_at}
     assert steps[0].progress["since"] == (NOW - timedelta(days=30, hours=1)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("last", "data", "days"),
+    [
+        ({"far_at": (NOW - timedelta(days=1)).isoformat()}, {}, 90),
+        ({}, {}, 90),
+        ({"far_at": NOW.isoformat()}, {"full": True}, 90),
+        ({"through": (NOW - timedelta(days=100)).isoformat()}, {}, 130),
+    ],
+)
+def test_once_a_day_orders_are_read_far_back(last: Any, data: Any, days: int) -> None:
+    known = Known(orders={"through": (NOW - timedelta(minutes=15)).isoformat(), **last})
+    done, steps = walk("orders", answer(200, [STORE_ROW]), rows(0), data=due("orders", **data), known=known)
+    assert steps[0].progress["since"] == (NOW - timedelta(days=days)).isoformat()
+    assert done.records is not None
+    assert done.records.cursor is not None
+    assert done.records.cursor.value == {"through": NOW.isoformat(), "far_at": NOW.isoformat()}
 
 
 def test_the_first_reading_of_orders_and_one_that_was_asked_for() -> None:
@@ -400,6 +520,15 @@ def test_a_long_bulk_action_is_read_page_by_page() -> None:
     assert done.result["done"] == 102
 
 
+def test_a_bulk_action_whose_items_are_not_listed_yet_is_looked_at_again() -> None:
+    begun, _ = run(UPLOAD, example(UPLOAD), BEGUN)
+    outcome, looks = begun, 0
+    while isinstance(outcome, Wait):
+        outcome, _ = run(UPLOAD, example(UPLOAD), items(), progress=outcome.progress)
+        looks += 1
+    assert (looks, outcome.result["done"], outcome.result["not_done"]) == (4, 0, 0)
+
+
 def test_a_bulk_action_that_never_ends_is_said_to() -> None:
     began = {"bulk_id": "987", "store": "1001", "looks": 9, "began_at": NOW.timestamp() - 7 * 3600}
     with pytest.raises(Refused, match="Bulk action 987 has not ended within 6 hours"):
@@ -456,6 +585,8 @@ def test_without_a_filter_nothing_is_sent(event_type: str, nothing: dict[str, An
         ({"supplier": "amazn"}, "no supplier 'amazn': there are amazon"),
         ({"region": "mars"}, "no region 'mars'"),
         ({"status": "scheduled"}, "scheduled_at"),
+        ({"file_url": "https://x/1"}, "One of `products`, `file_url` and `categories`"),
+        ({"products": []}, "One of `products`, `file_url` and `categories`"),
         ({"products": [{"title": "x"}]}, "Product 1 needs its supplier_id or its url"),
         ({"products": [{"url": "https://x/1", "price": "a lot"}]}, "the price of product 1 must be an amount"),
     ],
