@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import jsontext
 from providers.contract import Call
@@ -49,6 +50,17 @@ class Graph:
     def post(self, path: str, params: Params) -> Request:
         """A POST of a form. Lists and objects among the parameters are JSON."""
         return form_request("POST", self.base_url, self._path(path), headers=self._headers(), form=self._signed(params))
+
+    def post_secret(self, path: str, params: Params, secrets: tuple[str, ...]) -> Request:
+        """A POST of JSON, some of whose values are credentials of ours."""
+        return api_request(
+            "POST",
+            self.base_url,
+            self._path(path),
+            headers=self._headers(),
+            json_body=self._signed(params),
+            secrets=secrets,
+        )
 
     def _with_query(self, method: str, path: str, params: Params) -> Request:
         return api_request(
@@ -97,6 +109,11 @@ def account(call: Call) -> str:
     return f"act_{digits}"
 
 
+def node(external_id: Any) -> str:
+    """An id as one piece of a path, whatever an event gives as one."""
+    return quote(str(external_id).strip(), safe="")
+
+
 def appsecret_proof(secret: str, token: str) -> str:
     """What shows that the caller of a token knows the app's secret too."""
     return hmac.digest(secret.encode(), token.encode(), hashlib.sha256).hex()
@@ -109,6 +126,21 @@ def plain(params: Params) -> dict[str, str]:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else jsontext.text(value)
+
+
+def own_parameters(data: Mapping[str, Any]) -> Params:
+    """What an event holds for Meta alone, in Meta's own words."""
+    found: Params = _dict(_dict(data.get("extra")).get("meta_ads"))
+    return found
+
+
+def over(ours: Params, theirs: Params) -> dict[str, Any]:
+    """Parameters with others over them, down to the single field of an object."""
+    merged = dict(ours)
+    for name, value in theirs.items():
+        both = isinstance(value, dict) and isinstance(ours.get(name), dict)
+        merged[name] = over(ours[name], value) if both else value
+    return merged
 
 
 # An answer that came and did not say what was asked: nothing was changed by asking, so nothing is unknown.
@@ -147,6 +179,20 @@ def created_id(answer: Answer, name: str = "id") -> str:
     if not found:
         raise OutcomeUnknown(f"Meta answered without `{name}`.", code="answer_unreadable")
     return str(found)
+
+
+def confirmed(answer: Answer) -> None:
+    """Whether it was done, of which the answer says only yes."""
+    if object_in(answer).get("success") is not True:
+        raise OutcomeUnknown("Meta did not say whether it was done.", code="answer_unreadable")
+
+
+def made(answer: Answer, form: Params) -> str | None:
+    """The id of what was just made; None where it was only to be checked, as a parameter of Meta's own says."""
+    if "validate_only" not in str(form.get("execution_options")):
+        return created_id(answer)
+    confirmed(answer)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,33 +7,34 @@ writes may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from model import Campaign, Cursor, Done, Link, Outcome, Records, Wait
 from providers.ads import campaign_of, key_in, link_of, marked, superseded, unix_s
 from providers.contract import Call
-from providers.errors import InvalidPayload, OutcomeUnknown
+from providers.errors import InvalidPayload
 from providers.meta_ads.api import (
     STALE,
-    Page,
     account,
-    created_id,
+    confirmed,
     graph,
-    object_in,
+    made,
+    over,
+    own_parameters,
     page_of,
     plain,
     read,
     served,
     served_version,
 )
-from providers.meta_ads.errors import TooMuchData
+from providers.meta_ads.errors import OBJECT_MISSING, TooMuchData
+from providers.meta_ads.lookup import NAME_CHARS, PAGE_ROWS, Listed, carrying, not_there
+from providers.meta_ads.money import BUDGETS, budget
 from providers.meta_ads.usage import usage_of
 
-NAME_CHARS = 400  # unconfirmed
 OBJECTIVES: Mapping[str, str] = {
     "awareness": "OUTCOME_AWARENESS",
     "traffic": "OUTCOME_TRAFFIC",
@@ -55,10 +56,6 @@ STATES: Mapping[str, str] = {  # the product's state that an event says
     "campaign.completed": "completed",
     "campaign.archived": "archived",
 }
-BUDGETS: Mapping[str, str] = {"daily": "daily_budget", "lifetime": "lifetime_budget"}
-# Budgets in these are whole units, in all others hundredths: https://developers.facebook.com/docs/marketing-api/currencies
-WHOLE_UNITS = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
-
 LISTED = ("ACTIVE", "PAUSED", "ARCHIVED", "DELETED", "IN_PROCESS", "WITH_ISSUES")  # not asked for, the ended ones lack
 DETAILS = (
     "name",
@@ -73,8 +70,7 @@ DETAILS = (
     "issues_info",
 )
 FIELDS = ",".join(("id", *DETAILS))
-PAGE_ROWS = 100
-FIND_PAGES = 10  # unconfirmed whether Meta filters this list by name; if not, it is searched so far
+CAMPAIGNS = Listed("campaigns", "campaign.name", FIELDS, LISTED, "campaign of the account")
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -85,9 +81,11 @@ def create(call: Call) -> Done:
     campaign, known = campaign_of(call), call.known.link(call.event.data["campaign_id"])
     if known is not None and not known.deleted:
         return Done(result={"skipped": "The campaign is there already."}, external_id=known.external_id)
-    form = plain(_new(call, campaign))
-    made = created_id(call.send(graph(call).post(f"{account(call)}/campaigns", form)))
-    return _done(call, campaign, Link(made, campaign.key, form["status"], _details(form)))
+    form = plain(over(_new(call, campaign), own_parameters(call.event.data)))
+    external_id = made(call.send(graph(call).post(f"{account(call)}/campaigns", form)), form)
+    if external_id is None:
+        return Done(result={"campaign_id": campaign.key, "only_checked": True})
+    return _done(call, campaign, Link(external_id, campaign.key, form["status"], _details(form)))
 
 
 def find(call: Call) -> Done | None:
@@ -99,7 +97,8 @@ def find(call: Call) -> Done | None:
 def update(call: Call) -> Done:
     """campaign.updated -> name, budget, dates and state as the event has them. An objective cannot be changed."""
     link = link_of(call, found)
-    return superseded(call, link) or _change(call, link, _changes(call, link), campaign_of(call))
+    changes = over(_changes(call, link), own_parameters(call.event.data))
+    return superseded(call, link) or _change(call, link, changes, campaign_of(call))
 
 
 def turn(call: Call) -> Done:
@@ -113,12 +112,25 @@ def _change(call: Call, link: Link, changes: Mapping[str, Any], campaign: Campai
     form = plain(changes)
     if not form:
         return _done(call, campaign, link, skipped="Nothing of this can or need be changed at Meta.")
-    answer = call.send(graph(call).post(link.external_id, form))
-    if object_in(answer).get("success") is not True:
-        raise OutcomeUnknown("Meta did not say whether the campaign was changed.", code="answer_unreadable")
-    details = {**link.details, **_details(form)}
-    changed = replace(link, external_state=form.get("status", link.external_state), details=details)
+    confirmed(call.send(graph(call).post(link.external_id, form)))
+    changed = replace(link, external_state=form.get("status", link.external_state), details=_details(form))
     return _done(call, campaign, changed, changed=sorted(form))
+
+
+def remove(call: Call) -> Done:
+    """campaign.delete_requested -> the campaign is gone, with all its ad sets and ads. To repeat it is harmless."""
+    key = call.event.data["campaign_id"]
+    link = call.known.link(key) or found(call)
+    if link is None:
+        raise not_there(call, f"Campaign {key}")
+    try:
+        confirmed(call.send(graph(call).delete(link.external_id)))
+    except InvalidPayload as error:
+        if error.code != OBJECT_MISSING:
+            raise
+    gone = Link(link.external_id, key, "DELETED", applied_at=call.event.occurred_at, deleted=True)
+    facts = {"campaign_id": key, "external_id": link.external_id, "status": "DELETED"}
+    return Done(result=facts, external_id=link.external_id, records=Records(links=(gone,)))
 
 
 def _details(form: Mapping[str, str]) -> dict[str, str]:
@@ -139,15 +151,15 @@ def _new(call: Call, campaign: Campaign) -> dict[str, Any]:
         known = ", ".join(OBJECTIVES)
         raise InvalidPayload(f"Meta makes no campaign without an `objective`: one of {known}.", code="missing_field")
     kind = call.event.data.get("budget_kind") or "daily"
-    budget = _budget(call, campaign, kind)
-    if kind == "lifetime" and budget and not call.event.data.get("ends_at"):
+    money = budget(call, campaign.budget, campaign.currency, kind)
+    if kind == "lifetime" and money and not call.event.data.get("ends_at"):
         raise InvalidPayload("A lifetime budget needs `ends_at`.", code="missing_field")
     return {
         "name": marked(campaign.name or campaign.key, campaign.key, NAME_CHARS),
         "objective": objective,
         "status": "ACTIVE" if campaign.state == "active" else "PAUSED",
         "special_ad_categories": [],
-        **(budget or {"is_adset_budget_sharing_enabled": False}),  # to be stated where the ad sets have the budgets
+        **(money or {"is_adset_budget_sharing_enabled": False}),  # to be stated where the ad sets have the budgets
         **_times(call),
     }
 
@@ -157,7 +169,7 @@ def _changes(call: Call, link: Link) -> dict[str, Any]:
     kept = "lifetime" if link.details.get(BUDGETS["lifetime"]) else "daily"
     return {
         **({"name": marked(campaign.name, campaign.key, NAME_CHARS)} if campaign.name else {}),
-        **_budget(call, campaign, call.event.data.get("budget_kind") or kept),
+        **budget(call, campaign.budget, campaign.currency, call.event.data.get("budget_kind") or kept),
         **_times(call),
         **(_status(link, campaign.state) if campaign.state else {}),
     }
@@ -180,54 +192,18 @@ def _times(call: Call) -> dict[str, str]:
     return {name: str(unix_s(moment, call.now)) for name, moment in given.items() if moment}
 
 
-def _budget(call: Call, campaign: Campaign, kind: str) -> dict[str, int]:
-    """The budget in minor units. InvalidPayload where it is not in the account's own currency."""
-    if campaign.budget is None:
-        return {}
-    currency = call.config.get("currency") or campaign.currency
-    if not currency:
-        raise InvalidPayload("The budget has no `currency`, and neither has the account.", code="missing_field")
-    if campaign.currency not in (None, currency):
-        raise InvalidPayload(
-            f"The budget is in {campaign.currency}, but the ad account is kept in {currency}: give it in {currency}.",
-            code="currency_mismatch",
-        )
-    return {BUDGETS[kind]: minor_units(campaign.budget, currency)}
-
-
-def minor_units(amount: Decimal, currency: str) -> int:
-    """Money as budgets have it: hundredths, or whole units where a currency has no smaller ones."""
-    units = amount if currency in WHOLE_UNITS else amount * 100
-    return int(units.quantize(Decimal(1), ROUND_HALF_UP))
-
-
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
 def found(call: Call) -> Link | None:
     """The campaign that carries the event's key in its name."""
-    mark = marked("", call.event.data["campaign_id"], NAME_CHARS)
-    ours = (row for page in _named(call, mark) for row in page.rows if str(row.get("name") or "").endswith(mark))
-    return next((link for row in ours if not (link := link_of_row(row)).deleted), None)
+    return found_as(call, call.event.data["campaign_id"])
 
 
-def _named(call: Call, mark: str) -> Iterator[Page]:
-    filtering = [{"field": "campaign.name", "operator": "CONTAIN", "value": mark.strip()}]
-    after = None
-    for _ in range(FIND_PAGES):
-        params = {**_asked(PAGE_ROWS, after), "filtering": filtering}
-        page = read(call, graph(call).get(f"{account(call)}/campaigns", params), page_of)[1]
-        yield page
-        after = page.after
-        if after is None:
-            return
-    raise OutcomeUnknown(
-        f"No campaign among the account's last thousand carries{mark}: look for it by hand.", code="listing_too_long"
-    )
-
-
-def _asked(rows: int, after: str | None) -> dict[str, Any]:
-    return {"fields": FIELDS, "effective_status": LISTED, "limit": str(rows), "after": after}
+def found_as(call: Call, key: str) -> Link | None:
+    """The campaign that carries a key in its name."""
+    rows = carrying(call, CAMPAIGNS, account(call), key)
+    return next((link for row in rows if not (link := link_of_row(row)).deleted), None)
 
 
 def link_of_row(row: Mapping[str, Any]) -> Link:
@@ -246,7 +222,7 @@ def listing(call: Call) -> Outcome:
     """One page of all campaigns of the account, ended ones too. A page that is too large is asked for in halves."""
     walk = _resumed(call)
     try:
-        params = {**_asked(walk["rows"], walk["after"]), "summary": "true"}
+        params = {**CAMPAIGNS.asked(walk["rows"], walk["after"]), "summary": "true"}
         answer, page = read(call, graph(call).get(f"{account(call)}/campaigns", params), page_of)
     except TooMuchData:
         if walk["rows"] <= 1:

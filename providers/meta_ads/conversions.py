@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from model import Done, Outcome, Wait
 from providers.ads import each_hashed, email, moment, trimmed, unix_s
 from providers.contract import Call
 from providers.errors import InvalidPayload
 from providers.http import Answer
-from providers.meta_ads.api import graph, object_in
+from providers.meta_ads.api import graph, node, object_in, over, own_parameters
 from providers.meta_ads.errors import CONVERSION_REFUSED, INVALID_PARAMETER
 from providers.meta_ads.usage import usage_of
 
@@ -137,10 +136,12 @@ def fbc(call: Call, user: Mapping[str, Any]) -> str | None:
 
 def event_of(call: Call, conversion: Conversion) -> dict[str, Any]:
     """A conversion as Meta takes it. InvalidPayload for one that it would not take."""
-    name, source = NAMES[conversion["name"]], SOURCES[conversion.get("channel") or WEBSITE]
-    person = user_data(call, conversion.get("user") or {})
+    raw = own_parameters(conversion)
+    name = str(raw.get("event_name") or NAMES[conversion["name"]])
+    source = str(raw.get("action_source") or SOURCES[conversion.get("channel") or WEBSITE])
+    person = over(user_data(call, conversion.get("user") or {}), raw.get("user_data") or {})
     _check(conversion, source, person)
-    return {
+    event = {
         "event_name": name,
         "event_time": unix_s(conversion.get("happened_at"), call.event.occurred_at),
         "event_id": f"{conversion['attribution_id']}:{name}",
@@ -150,6 +151,7 @@ def event_of(call: Call, conversion: Conversion) -> dict[str, Any]:
         "custom_data": _custom_data(conversion),
         **(LIMITED_USE if conversion.get("limited_data_use") else {}),
     }
+    return over(event, raw)
 
 
 def _check(conversion: Conversion, source: str, person: Mapping[str, Any]) -> None:
@@ -196,8 +198,8 @@ def send_one(call: Call) -> Done:
 
 def _send(call: Call, events: Sequence[Mapping[str, Any]]) -> Answer:
     """One request; the events' ids make it safe to repeat."""
-    pixel = quote(str(call.config["pixel_id"]).strip(), safe="")
-    return call.send(graph(call).post(f"{pixel}/events", {"data": events}))
+    params = {"data": events, "test_event_code": call.config.get("test_event_code") or None}
+    return call.send(graph(call).post(f"{node(call.config['pixel_id'])}/events", params))
 
 
 def _sent(answer: Answer) -> Done:

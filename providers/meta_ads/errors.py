@@ -54,6 +54,7 @@ INVALID_PARAMETER = "invalid_parameter"
 CONVERSION_REFUSED = "conversion_refused"
 OBJECT_MISSING = "object_missing"
 PROVIDER_FAULT = "provider_fault"
+PERMISSION = "permission_missing"
 _TOO_MUCH_SAID = "reduce the amount of data"  # the one message that decides: code 1 alone is something else
 _CONVERSION_SUBCODES = "2804"  # of the Conversions API: 2804xxx
 
@@ -117,7 +118,7 @@ CODES: Mapping[str, Fault] = {
     "3": _named(Refused, "app_not_allowed", "The app lacks a capability: see its App Review at Meta."),
     **_each(
         (10, *range(200, 300)),
-        _named(CredentialsRejected, "permission_missing", "Connect the account again, with all permissions."),
+        _named(CredentialsRejected, PERMISSION, "Connect the account again, with all permissions."),
     ),
     "294": _named(Refused, "app_not_allowed", "The app needs a higher access tier for ads_management."),
     "104": _named(Refused, "app_misconfigured", "META_ADS_SECRET must be the secret of the app META_ADS_API_KEY."),

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -21,6 +22,8 @@ SIGNATURE = "x-hub-signature-256"  # `x-hub-signature` is the older SHA-1, and n
 FORM = "application/x-www-form-urlencoded"
 SIGNED_FIELD = "signed_request"
 DEAUTHORIZED = "deauthorized"
+CAMPAIGNS = "campaigns"  # the stream that is read where a message means that something has changed
+LEAD_FETCH = "lead.fetch_requested"
 
 
 def handshake(query: Mapping[str, str], token: str) -> str | None:
@@ -89,7 +92,8 @@ def _left(value: str) -> Notice:
     payload = value.partition(".")[2]
     content = texts_of(json.loads(_unpadded(payload)))
     digest = hashlib.sha256(payload.encode()).hexdigest()
-    return Notice(digest, DEAUTHORIZED, str(content.get("user_id") or ""), content)
+    # Reading finds out whether the token still works.
+    return Notice(digest, DEAUTHORIZED, str(content.get("user_id") or ""), content, stream=CAMPAIGNS)
 
 
 def _parsed(body: bytes) -> Any:
@@ -124,7 +128,37 @@ def _notices(kind_of_object: str, entry: Any) -> Iterator[Notice]:
             kind=str(change.get("field") or ""),
             account=account,
             data={"object": kind_of_object, "time": time, **change},
+            publishes=_lead(kind_of_object, change),
+            stream=CAMPAIGNS if _says_read(kind_of_object, change) else "",
         )
+
+
+def _says_read(kind_of_object: str, change: Mapping[str, Any]) -> bool:
+    """Whether campaigns are to be read again: one of them has changed, or what the login may do."""
+    value = _value(change)
+    told = str(value.get("object_type") or value.get("level") or "").lower()
+    return kind_of_object == "permissions" or (kind_of_object == "ad_account" and told == "campaign")
+
+
+def _lead(kind_of_object: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """The event that has a lead fetched: its webhook holds ids only."""
+    value = _value(change)
+    if (kind_of_object, change.get("field")) != ("page", "leadgen") or not value.get("leadgen_id"):
+        return None
+    made_at = value.get("created_time")
+    said = {
+        "lead_id": str(value["leadgen_id"]),
+        "form_id": value.get("form_id"),
+        "page_id": value.get("page_id"),
+        "external_ad_id": value.get("ad_id"),
+        "created_at": datetime.fromtimestamp(made_at, UTC).isoformat() if isinstance(made_at, int) else None,
+    }
+    return LEAD_FETCH, {name: found for name, found in said.items() if found}
+
+
+def _value(change: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = change.get("value")
+    return found if isinstance(found, dict) else {}
 
 
 def _changes(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

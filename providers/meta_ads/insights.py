@@ -1,9 +1,10 @@
-"""Insights: what each campaign did each day, read in slices of the window that is due.
+"""Insights: what campaigns, ad sets and ads did each day, read in slices of the window that is due.
 
 https://developers.facebook.com/docs/marketing-api/insights
 A short window is read at once, a page a step. For a long one Meta makes reports: asked for, polled, then read the same
-way. What is too much is asked for in halves: of the slice, then of the page. Rows are stored as they come; the cursor
-moves past a slice in the commit of its last rows.
+way. Each level that the account wants is read by itself, before the next slice. What is too much is asked for in
+halves: of the slice, then of the page. Rows are stored as they come; the cursor moves past a slice in the commit of its
+last rows.
 """
 
 from __future__ import annotations
@@ -32,10 +33,15 @@ FAILED = ("Job Failed", "Job Skipped")
 COMPLETED = "Job Completed"
 STATUS_FIELDS = "async_status,async_percent_completion,error_code,error_message"
 
+LEVELS: Mapping[str, str] = {"account": "account", "campaign": "campaign", "ad_set": "adset", "ad": "ad"}  # by ours
+DEFAULT_LEVEL = "campaign"
+WHOSE: Mapping[str, tuple[str, ...]] = {  # what says whose a row is; the first names it
+    "account": ("account_id",),
+    "campaign": ("campaign_id", "campaign_name", "objective"),
+    "ad_set": ("adset_id", "adset_name", "campaign_id", "campaign_name", "objective"),
+    "ad": ("ad_id", "ad_name", "adset_id", "adset_name", "campaign_id", "campaign_name", "objective"),
+}
 FIELDS = (
-    "campaign_id",
-    "campaign_name",
-    "objective",
     "account_currency",
     "impressions",
     "clicks",
@@ -47,7 +53,7 @@ FIELDS = (
     "action_values",
     "attribution_setting",
 )
-KEPT = ("campaign_name", "objective", "inline_link_clicks", "reach", "frequency", "attribution_setting")  # as they come
+KEPT = ("inline_link_clicks", "reach", "frequency", "attribution_setting")  # as they come
 WINDOWS = ["7d_click", "1d_view"]  # of attribution
 PURCHASES = ("omni_purchase", "purchase", "offsite_conversion.fb_pixel_purchase")  # they overlap: the first one counts
 
@@ -76,7 +82,7 @@ def _step(progress: Mapping[str, Any]) -> str:
 
 def _resumed(call: Call) -> dict[str, Any]:
     """The walk so far. A slice whose page or report is too old is begun anew."""
-    progress = dict(call.progress) or _begun(call)
+    progress = {"levels": [DEFAULT_LEVEL], "level": 0, **call.progress} if call.progress else _begun(call)
     if call.now - datetime.fromisoformat(progress["at"]) > STALE:
         progress |= _SLICE_BEGINS
     return progress | {"at": call.now.isoformat()}
@@ -91,6 +97,7 @@ def _begun(call: Call) -> dict[str, Any]:
         "from": window.since.isoformat(),  # the first day of the slice that is being read
         "days": REPORT_DAYS if reports else SLICE_DAYS,
         "limit": REPORT_PAGE_ROWS if reports else PAGE_ROWS,
+        "levels": levels(call),
         "reports": reports,
         "at": call.now.isoformat(),
         "rows": 0,
@@ -100,14 +107,28 @@ def _begun(call: Call) -> dict[str, Any]:
     }
 
 
-_SLICE_BEGINS: Mapping[str, Any] = {
+_LEVEL_BEGINS: Mapping[str, Any] = {
     "after": None,
-    "read": 0,  # rows of the slice
     "run": None,  # the report, and whether it can be read
     "ready": False,
     "asked_at": None,
     "poll_s": POLL_S,
 }
+_SLICE_BEGINS: Mapping[str, Any] = {**_LEVEL_BEGINS, "level": 0, "read": 0}  # rows of the slice, of all its levels
+
+
+def levels(call: Call) -> list[str]:
+    """The levels that the account wants days of."""
+    words = str(call.config.get("levels") or DEFAULT_LEVEL).replace(",", " ").split()
+    unknown = [word for word in words if word not in LEVELS]
+    if unknown:
+        known = ", ".join(LEVELS)
+        raise InvalidPayload(f"The account's `levels` names {unknown[0]}: there are {known}.", code="invalid_config")
+    return list(dict.fromkeys(words))
+
+
+def _level(progress: Mapping[str, Any]) -> str:
+    return str(progress["levels"][progress["level"]])
 
 
 def _window(progress: Mapping[str, Any]) -> Window:
@@ -125,11 +146,15 @@ def _slice(progress: Mapping[str, Any]) -> Window:
 def _page(call: Call, progress: dict[str, Any]) -> Outcome:
     """Read one page, and end the slice with the last one."""
     answer, page = read(call, _page_asked(call, progress), page_of)
-    metrics = tuple(metric for row in page.rows if (metric := metric_of(call, row)) is not None)
+    level = _level(progress)
+    metrics = tuple(metric for row in page.rows if (metric := metric_of(call, row, level)) is not None)
     _note(call, progress, answer)
     progress |= {"after": page.after, "read": progress["read"] + len(metrics)}
     if page.after is not None:
         return Wait(usage_of(answer).pause_s, progress, records=Records(metrics=metrics))
+    if progress["level"] + 1 < len(progress["levels"]):
+        following = {**progress, **_LEVEL_BEGINS, "level": progress["level"] + 1}
+        return Wait(usage_of(answer).pause_s, following, records=Records(metrics=metrics))
     return _slice_read(call, progress, metrics, usage_of(answer).pause_s)
 
 
@@ -137,13 +162,18 @@ def _page_asked(call: Call, progress: Mapping[str, Any]) -> Request:
     pages = {"limit": str(progress["limit"]), "after": progress["after"]}
     if progress["run"]:
         return graph(call).get(f"{progress['run']}/insights", pages)
-    asked = {**_asked(_slice(progress)), "fields": ",".join(FIELDS)}
+    asked = {**_asked(progress), "fields": ",".join(_fields(progress))}
     return graph(call).get(f"{account(call)}/insights", {**asked, **pages})
 
 
-def _asked(window: Window) -> dict[str, Any]:
+def _fields(progress: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*WHOSE[_level(progress)], *FIELDS)
+
+
+def _asked(progress: Mapping[str, Any]) -> dict[str, Any]:
+    window = _slice(progress)
     return {
-        "level": "campaign",
+        "level": LEVELS[_level(progress)],
         "time_increment": "1",
         "time_range": {"since": window.since.isoformat(), "until": window.until.isoformat()},
         "action_attribution_windows": WINDOWS,
@@ -166,7 +196,7 @@ def _slice_read(call: Call, progress: dict[str, Any], metrics: tuple[Metric, ...
 
 def _ask(call: Call, progress: dict[str, Any]) -> Outcome:
     """Ask for a report of the slice."""
-    asked = {**_asked(_slice(progress)), "fields": FIELDS}
+    asked = {**_asked(progress), "fields": _fields(progress)}
     request = graph(call).post(f"{account(call)}/insights", asked)
     answer, run = read(call, request, lambda answer: created_id(answer, "report_run_id"))
     _note(call, progress, answer)
@@ -214,19 +244,19 @@ def _note(call: Call, progress: dict[str, Any], answer: Answer) -> None:
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
-def metric_of(call: Call, row: Mapping[str, Any]) -> Metric | None:
-    """A row as one day of a campaign; None for what is no such row."""
-    day = _day(row.get("date_start"))
-    if day is None or not row.get("campaign_id"):
+def metric_of(call: Call, row: Mapping[str, Any], level: str = DEFAULT_LEVEL) -> Metric | None:
+    """A row as one day of a campaign, or what the level is; None for what is no such row."""
+    day, (whose, *rest) = _day(row.get("date_start")), WHOSE[level]
+    if day is None or not row.get(whose):
         return None
     actions, values = _by_type(row.get("actions")), _by_type(row.get("action_values"))
     bought = purchase_key(call, actions)
-    details = {name: row[name] for name in KEPT if row.get(name) is not None}
+    details = {name: row[name] for name in (*rest, *KEPT) if row.get(name) is not None}
     details |= {"actions": actions} if actions else {}
     details |= {"purchase_action": bought, "purchase_value": values.get(bought)} if bought else {}
     return Metric(
-        level="campaign",
-        external_id=str(row["campaign_id"]),
+        level=level,
+        external_id=str(row[whose]),
         day=day,
         impressions=whole(row.get("impressions")),
         clicks=whole(row.get("clicks")),

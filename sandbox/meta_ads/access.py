@@ -78,16 +78,21 @@ def find_account(call: Call, name: str) -> Account | None:
     return account if account is not None and sees(call, account) else None
 
 
-def find_campaign(call: Call, name: str) -> Any:
-    """A campaign of the caller's accounts."""
-    campaign = call.meta.campaigns.get(name)
-    return campaign if campaign is not None and sees(call, campaign.account) else None
+def owned(store: str) -> Callable[[Call, str], Any]:
+    """What finds an object of the caller's accounts among those of one kind."""
+
+    def find(call: Call, name: str) -> Any:
+        node = getattr(call.meta, store).get(name)
+        return node if node is not None and sees(call, node.account) else None
+
+    return find
 
 
-def find_run(call: Call, name: str) -> Any:
-    """A report on the caller's accounts."""
-    run = call.meta.runs.get(name)
-    return run if run is not None and sees(call, run.account) else None
+def find_lead(call: Call, name: str) -> Any:
+    """A lead of a page of the caller's."""
+    lead = call.meta.leads.get(name)
+    pages = {account.page for account in ACCOUNTS.values() if sees(call, account)}
+    return lead if lead is not None and lead.page in pages else None
 
 
 def find_pixel(call: Call, name: str) -> str | None:
@@ -109,8 +114,13 @@ def sees(call: Call, account: Account) -> bool:
 
 FINDERS: Final[Mapping[Kind, Callable[[Call, str], Any]]] = {
     "account": find_account,
-    "campaign": find_campaign,
-    "run": find_run,
+    "campaign": owned("campaigns"),
+    "adset": owned("ad_sets"),
+    "ad": owned("ads"),
+    "creative": owned("creatives"),
+    "video": owned("videos"),
+    "lead": find_lead,
+    "run": owned("runs"),
     "pixel": find_pixel,
     "person": find_person,
 }

@@ -10,13 +10,14 @@ from datetime import date, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from sandbox.meta_ads.campaigns import EFFECTIVE, OBJECTIVES, STATUSES
+from sandbox.meta_ads.campaigns import EFFECTIVE, OBJECTIVES
 from sandbox.meta_ads.errors import PROBLEMS
 from sandbox.meta_ads.figures import Figures, days, delivered, money
 from sandbox.meta_ads.insights import OUTCOMES
+from sandbox.meta_ads.nodes import STATUSES
 from sandbox.meta_ads.oauth import SCOPES, new_token
-from sandbox.meta_ads.people import account_named, owner_of_pixel, person_named
-from sandbox.meta_ads.state import Campaign, Meta
+from sandbox.meta_ads.people import ACCOUNTS, account_named, owner_of_pixel, person_named
+from sandbox.meta_ads.state import LEAD_ID, Ad, AdSet, Campaign, Lead, Meta
 from sandbox.meta_ads.webhooks import AD_ACCOUNT, notify, signed_request
 from sandbox.outgoing import send
 from sandbox.routes import Action, action
@@ -129,10 +130,7 @@ class Actions:
 
     def campaigns(self, account: str) -> list[dict[str, str]]:
         """All campaigns of an account, oldest first, deleted ones too."""
-        return [
-            {"id": one.id, "name": one.name, "status": one.status, "effective_status": one.effective_status}
-            for one in self._meta.of_account(account_named(account))
-        ]
+        return [named(one) for one in self._meta.of_account(account_named(account))]
 
     def create_campaign(
         self,
@@ -175,6 +173,39 @@ class Actions:
     def delete_campaign(self, campaign: str) -> None:
         """A campaign deleted on the platform's own pages."""
         self.update_campaign(campaign, status="DELETED")
+
+    def ad_sets(self, campaign: str) -> list[dict[str, str]]:
+        """All ad sets of a campaign, oldest first, deleted ones too."""
+        return [named(one) for one in self._meta.sets_of(self._campaign(campaign))]
+
+    def ads(self, ad_set: str) -> list[dict[str, str]]:
+        """All ads of an ad set, oldest first, deleted ones too."""
+        found = self._meta.ad_sets.get(ad_set)
+        if found is None:
+            raise ValueError(f"no ad set {ad_set!r}")
+        return [named(one) for one in self._meta.ads_of(found)]
+
+    def set_videos(self, looks: int = 1) -> None:
+        """How many looks find a video of now on still being encoded."""
+        self._adjust(video_looks=looks)
+
+    def create_lead(
+        self,
+        page: str,
+        fields: Mapping[str, Sequence[str]],
+        ad: str | None = None,
+        form: str = "888000000000001",
+    ) -> str:
+        """Somebody fills in a form of a page, below an ad or without one: the lead's id."""
+        if page not in {account.page for account in ACCOUNTS.values()}:
+            raise ValueError(f"no page {page!r}")
+        if ad is not None and ad not in self._meta.ads:
+            raise ValueError(f"no ad {ad!r}")
+        written = {name: list(values) for name, values in fields.items()}
+        below = None if ad is None else self._meta.ads[ad]
+        lead = Lead(self._meta.next_of("leads", LEAD_ID), page, form, below, written, time.time())
+        self._meta.leads[lead.id] = lead
+        return lead.id
 
     def events(self, pixel: str) -> dict[str, int]:
         """How often each event of a pixel came, by `<event_name>/<event_id>`."""
@@ -219,6 +250,11 @@ class Actions:
 
 
 NAMES: Final = tuple(name for name in vars(Actions) if not name.startswith("_") and name != "table")
+
+
+def named(one: Campaign | AdSet | Ad) -> dict[str, str]:
+    """What lists of these actions say of an object."""
+    return {"id": one.id, "name": one.name, "status": one.status, "effective_status": one.effective_status}
 
 
 def known_scopes(scopes: Sequence[str]) -> set[str]:

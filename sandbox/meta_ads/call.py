@@ -13,7 +13,7 @@ from sandbox.meta_ads.people import PEOPLE, Person
 from sandbox.meta_ads.state import Meta, Token
 from sandbox.wire import Request
 
-Kind = Literal["", "account", "campaign", "run", "pixel", "person", "app"]
+Kind = Literal["", "account", "campaign", "adset", "ad", "creative", "video", "lead", "run", "pixel", "person", "app"]
 
 
 @dataclass(frozen=True, slots=True)

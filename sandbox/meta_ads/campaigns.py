@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sandbox.meta_ads import values
 from sandbox.meta_ads.call import Call
 from sandbox.meta_ads.errors import invalid, refusal
 from sandbox.meta_ads.figures import delivered, local_day
+from sandbox.meta_ads.nodes import (
+    DEFAULT_STATUS,
+    EXECUTION,
+    NAME_MAX,
+    NEW_STATUSES,
+    STATUSES,
+    amount,
+    check_not_ended,
+    listed,
+    local,
+    read_all,
+    require,
+)
 from sandbox.meta_ads.people import Account
-from sandbox.meta_ads.shape import fields_asked, page, project
-from sandbox.meta_ads.state import ENDED, Campaign
+from sandbox.meta_ads.shape import fields_asked, project
+from sandbox.meta_ads.state import Campaign
 
-NAME_MAX: Final = 400  # characters [K]
 OBJECTIVES: Final = frozenset(
     {
         "OUTCOME_APP_PROMOTION",
@@ -40,20 +51,7 @@ BID_STRATEGIES: Final = frozenset(
     {"COST_CAP", "LOWEST_COST_WITHOUT_CAP", "LOWEST_COST_WITH_BID_CAP", "LOWEST_COST_WITH_MIN_ROAS"}
 )
 BUYING_TYPES: Final = frozenset({"AUCTION", "RESERVED"})
-NEW_STATUSES: Final = frozenset({"ACTIVE", "PAUSED"})
-STATUSES: Final = NEW_STATUSES | ENDED
 EFFECTIVE: Final = frozenset({*STATUSES, "IN_PROCESS", "WITH_ISSUES"})
-# What the list's `effective_status` takes: states of ad sets and ads too, which no campaign is ever in.
-EFFECTIVE_ASKED: Final = EFFECTIVE | {
-    "ADSET_PAUSED",
-    "CAMPAIGN_PAUSED",
-    "DISAPPROVED",
-    "PENDING_BILLING_INFO",
-    "PENDING_REVIEW",
-    "PREAPPROVED",
-}
-EXECUTION: Final = frozenset({"include_recommendations", "validate_only"})
-DEFAULT_STATUS: Final = "ACTIVE"  # unconfirmed what the provider takes when none is given
 
 UPDATABLE: Final[Mapping[str, values.Reader]] = {
     "name": values.text(NAME_MAX),
@@ -89,19 +87,10 @@ ISSUES: Final = (
     },
 )
 
-Filter = Callable[[Campaign, Any], bool]
-FILTERS: Final[Mapping[tuple[str, str], Filter]] = {
-    ("campaign.name", "CONTAIN"): lambda campaign, value: str(value).lower() in campaign.name.lower(),
-    ("campaign.updated_time", "GREATER_THAN"): lambda campaign, value: campaign.updated_at > float(value),
-    ("campaign.id", "IN"): lambda campaign, value: campaign.id in value,
-}
-
 
 def create(call: Call, account: Account) -> dict[str, Any]:
     """A new campaign; there is no idempotency key, a repeat is another one."""
-    for name in REQUIRED:
-        if name not in call.params:
-            raise refusal("invalid_parameter", f"(#100) The parameter {name} is required.", name)
+    require(call, REQUIRED)
     given = read_all(call, CREATABLE)
     check_budgets(given, account)
     if not any(name in given for name in BUDGETS) and "is_adset_budget_sharing_enabled" not in given:
@@ -128,11 +117,6 @@ def make(call: Call, account: Account, status: str, given: Mapping[str, Any]) ->
     campaign.turn(status, call.now)
     call.meta.campaigns[campaign.id] = campaign
     return campaign
-
-
-def read_all(call: Call, readers: Mapping[str, values.Reader]) -> dict[str, Any]:
-    """The parameters that are there, through their readers."""
-    return {name: call.read(name, reader) for name, reader in readers.items() if name in call.params}
 
 
 def check_budgets(values_now: Mapping[str, Any], account: Account) -> None:
@@ -162,8 +146,7 @@ def update(call: Call, campaign: Campaign) -> dict[str, Any]:
     """Change what is given; archived and deleted campaigns have had their end."""
     given = read_all(call, UPDATABLE)
     status = given.pop("status", campaign.status)
-    if campaign.status == "DELETED" or (campaign.status == "ARCHIVED" and (status, given) != ("DELETED", {})):
-        raise refusal("ended_object", f"A campaign that is {campaign.status.lower()} cannot be edited.")
+    check_not_ended("A campaign", campaign.status, {**given, "status": status})
     only_validate = "validate_only" in given.pop("execution_options", ())
     check_budgets({**current(campaign), **given}, campaign.account)
     if not only_validate:
@@ -194,37 +177,9 @@ def delete(call: Call, campaign: Campaign) -> dict[str, Any]:
 
 
 def listing(call: Call, account: Account) -> dict[str, Any]:
-    """The campaigns of an account, newest first; archived and deleted ones only when asked for."""
-    asked = fields_asked(call, ())
-    statuses = call.read("effective_status", values.some_of(EFFECTIVE_ASKED)) or EFFECTIVE - ENDED
-    conditions = read_filters(call)
-    found = [
-        one
-        for one in reversed(call.meta.of_account(account))
-        if one.effective_status in statuses and all(keep(one) for keep in conditions)
-    ]
-    return page(call, [(-int(one.id), shown(call, one, asked)) for one in found])
-
-
-def read_filters(call: Call) -> list[Callable[[Campaign], bool]]:
-    """The conditions of `filtering`; raises Refusal for those that are not known here."""
-    return [condition(one) for one in call.read("filtering", values.array) or ()]
-
-
-def condition(source: Any) -> Callable[[Campaign], bool]:
-    """One condition: `{"field", "operator", "value"}`."""
-    if not isinstance(source, dict) or "value" not in source:
-        raise invalid("filtering", 'a list of {"field", "operator", "value"}')
-    keep = FILTERS.get((str(source.get("field")), str(source.get("operator"))))
-    if keep is None:
-        known = ", ".join(" ".join(one) for one in FILTERS)
-        raise invalid("filtering", f"one of the conditions {known}")
-    value = source["value"]
-    if (source["operator"] == "IN") != isinstance(value, list):
-        raise invalid("filtering", "with a list of values for IN, and one value for the others")
-    if source["operator"] == "GREATER_THAN" and not str(value).isdigit():
-        raise invalid("filtering", "with Unix seconds for updated_time")
-    return lambda campaign: keep(campaign, value)
+    """The campaigns of an account."""
+    found = call.meta.of_account(account)
+    return listed(call, "campaign", found, lambda one, asked: shown(call, one, asked))
 
 
 def shown(call: Call, campaign: Campaign, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -234,14 +189,10 @@ def shown(call: Call, campaign: Campaign, asked: Mapping[str, str]) -> dict[str,
 
 def campaign_json(call: Call, campaign: Campaign, with_remaining: bool) -> dict[str, Any]:
     """All fields that this stand-in knows; those without a value are None and left out of answers."""
-    zone = campaign.account.zone
-
-    def local(at: float | None) -> str | None:
-        return None if at is None else datetime.fromtimestamp(at, zone).strftime("%Y-%m-%dT%H:%M:%S%z")
-
+    account = campaign.account
     return {
         "id": campaign.id,
-        "account_id": campaign.account.id,
+        "account_id": account.id,
         "name": campaign.name,
         "objective": campaign.objective,
         "status": campaign.status,
@@ -258,16 +209,11 @@ def campaign_json(call: Call, campaign: Campaign, with_remaining: bool) -> dict[
         "is_adset_budget_sharing_enabled": campaign.is_adset_budget_sharing_enabled,
         "promoted_object": campaign.promoted_object,
         "issues_info": list(ISSUES) if campaign.effective_status == "WITH_ISSUES" else None,
-        "start_time": local(campaign.start_at or campaign.created_at),
-        "stop_time": local(campaign.stop_at),
-        "created_time": local(campaign.created_at),
-        "updated_time": local(campaign.updated_at),
+        "start_time": local(account, campaign.start_at or campaign.created_at),
+        "stop_time": local(account, campaign.stop_at),
+        "created_time": local(account, campaign.created_at),
+        "updated_time": local(account, campaign.updated_at),
     }
-
-
-def amount(minor: int | None) -> str | None:
-    """A budget in minor units, as the text it is sent as."""
-    return None if minor is None else str(minor)
 
 
 def remaining(call: Call, campaign: Campaign) -> str:

@@ -139,6 +139,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         4834011,
         title="State is_adset_budget_sharing_enabled for a campaign without its own budget",
     ),
+    "dsa_missing": Problem(
+        100, "Invalid parameter", 3858081, title="Say who benefits from and pays for ads in the European Union"
+    ),  # [K]
+    "bid_amount": Problem(100, "Invalid parameter", 1815857, title="A capped bid has an amount, others none"),  # [K]
+    "rate_limited_budget": Problem(
+        613, "(#613) The budget of an ad set can be changed four times in an hour", 1487632, limit="account"
+    ),  # [K]
+    "video_not_ready": Problem(100, "Invalid parameter", 1885252, title="The video is still being encoded"),  # [K]
+    "video_cover": Problem(100, "Invalid parameter", 1443226, title="A video needs a cover"),  # [K]
+    "copy_too_large": Problem(100, "Invalid parameter", 1885194, title="Too many ad sets and ads to be copied"),  # [K]
     "event_too_old": Problem(100, "Invalid parameter", 2804003, title="Event Timestamp Too Old"),
     "event_invalid": Problem(100, "Invalid parameter", 2804019, title="Invalid event"),  # [K] which 28040xx
     "event_hash": Problem(100, "Invalid parameter", 2804013, title="Value is not hashed"),  # [K] which 28040xx

@@ -6,13 +6,16 @@ A revision is what the provider does to the last weeks: spend is corrected and c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from sandbox.meta_ads.people import WHOLE_UNITS
-from sandbox.meta_ads.state import Campaign, Meta
+from sandbox.meta_ads.state import Ad, AdSet, Campaign, Meta
+
+Child = TypeVar("Child", AdSet, Ad)
+One = TypeVar("One")
 
 IDLE_ONE_IN: Final = 9  # days without delivery, for which there is no row
 SPEND_PERCENT: Final = (94, 96, 97, 98, 99, 101, 102)  # of the first figure, after a revision
@@ -69,6 +72,36 @@ def delivered(meta: Meta, campaign: Campaign, since: date, until: date, now: flo
             found = of_day(campaign.id, day, meta.revisions[account.id, day])
             if found is not None:
                 yield day, found
+
+
+def delivered_at(
+    meta: Meta, campaign: Campaign, level: str, since: date, until: date, now: float
+) -> Iterator[tuple[date, Campaign | AdSet | Ad, Figures]]:
+    """The same of the campaign itself, of its ad sets or of its ads: the parts of a day are exactly the whole.
+
+    A campaign without ad sets, or an ad set without ads, has no parts.
+    """
+    for day, whole in delivered(meta, campaign, since, until, now):
+        if level == "campaign":
+            yield day, campaign, whole
+            continue
+        for ad_set, share in shared(whole, made_by(meta.sets_of(campaign), day)):
+            if level == "adset":
+                yield day, ad_set, share
+            else:
+                yield from ((day, ad, part) for ad, part in shared(share, made_by(meta.ads_of(ad_set), day)))
+
+
+def made_by(found: Sequence[Child], day: date) -> list[Child]:
+    """Those that there were on a day."""
+    return [one for one in found if datetime.fromtimestamp(one.created_at, one.account.zone).date() <= day]
+
+
+def shared(whole: Figures, among: Sequence[One]) -> Iterator[tuple[One, Figures]]:
+    """Figures in equal parts, the first ones a little larger where they do not come out even."""
+    for number, one in enumerate(among):
+        count = len(among)
+        yield one, Figures(*(value // count + (number < value % count) for value in astuple(whole)))
 
 
 def days(since: date, until: date) -> Iterator[date]:

@@ -114,9 +114,11 @@ def accounts_of(call: Call) -> Iterator[str]:
     name = call.path[0] if call.path else ""
     if name.startswith("act_"):
         yield name.removeprefix("act_")
-    holder = call.meta.campaigns.get(name) or call.meta.runs.get(name)
-    if holder is not None:
-        yield holder.account.id
+    meta = call.meta
+    for store in (meta.campaigns, meta.ad_sets, meta.ads, meta.runs):
+        holder = store.get(name)
+        if holder is not None:
+            yield holder.account.id
 
 
 def refused(problem: Refusal, version: str) -> Answer:

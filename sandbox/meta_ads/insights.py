@@ -1,30 +1,39 @@
-"""Reports: rows by campaign or account and period, at once or as a report that is polled for."""
+"""Reports: rows by level and period, at once or as a report that is polled for."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 from sandbox.meta_ads import values
-from sandbox.meta_ads.call import Call
+from sandbox.meta_ads.call import Call, Door, Doors, Kind
 from sandbox.meta_ads.errors import invalid, refusal
-from sandbox.meta_ads.figures import Figures, delivered
+from sandbox.meta_ads.figures import Figures, delivered_at, shared
+from sandbox.meta_ads.lineage import LEVEL_OF, Node, finest, lineage
 from sandbox.meta_ads.people import Account
 from sandbox.meta_ads.rows import row_json
 from sandbox.meta_ads.shape import fields_asked, page, project
-from sandbox.meta_ads.state import Campaign, Run
+from sandbox.meta_ads.state import Run
 
 RETENTION: Final = timedelta(days=37 * 31)
 DEFAULT_FIELDS: Final = ("account_id", "campaign_id", "impressions", "spend")
 DEFAULT_PRESET: Final = "last_30d"
-LEVELS: Final = frozenset({"account", "campaign"})  # there are no ad sets and ads here
+KINDS: Final[tuple[Kind, ...]] = ("account", "campaign", "adset", "ad")
+LEVELS: Final = frozenset(KINDS)
 LONGEST_INCREMENT: Final = 90  # days
 WINDOWS: Final = frozenset(
     {"1d_click", "1d_ev", "1d_view", "28d_click", "28d_view", "7d_click", "7d_view", "dda", "default"}
 )
+BREAKDOWNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "age": ("18-24", "25-34", "35-44", "45-54", "55-64", "65+"),
+    "country": ("CA", "US"),
+    "gender": ("female", "male", "unknown"),
+    "publisher_platform": ("facebook", "instagram"),
+}
 REPORT_TIMES: Final = frozenset({"conversion", "impression", "mixed"})
 RUN_DEFAULT: Final = ("async_status", "async_percent_completion", "is_running", "account_id")
 JOB_ERRORS: Final[Mapping[str, tuple[int, str]]] = {
@@ -38,6 +47,7 @@ READERS: Final[Mapping[str, values.Reader]] = {
     "time_range": values.record,
     "time_increment": values.text(10),
     "filtering": values.array,
+    "breakdowns": values.some_of(BREAKDOWNS),
     "action_attribution_windows": values.some_of(WINDOWS),
     "action_report_time": values.one_of(REPORT_TIMES),
     "use_account_attribution_setting": values.boolean,
@@ -77,33 +87,24 @@ class Query:
     """What a report is to show; both days included, in the account's time zone."""
 
     account: Account
-    campaigns: tuple[Campaign, ...]
-    by_campaign: bool
+    within: Node  # whose rows are wanted
+    conditions: tuple[tuple[str, frozenset[str]], ...]  # a level, and the ids there that are wanted
+    level: str
     since: date
     until: date
     step: int | None  # days of a period; None: the whole range
     windows: tuple[str, ...]
+    breakdowns: tuple[str, ...]
     asked: Mapping[str, str]
 
 
-def of_account(call: Call, account: Account) -> dict[str, Any]:
-    """A report on an account, at once."""
-    return at_once(call, query(call, account, None))
-
-
-def of_campaign(call: Call, campaign: Campaign) -> dict[str, Any]:
-    """A report on one campaign, at once."""
-    return at_once(call, query(call, campaign.account, campaign))
-
-
-def run_of_account(call: Call, account: Account) -> dict[str, Any]:
-    """A report on an account, to be polled for."""
-    return begin(call, query(call, account, None))
-
-
-def run_of_campaign(call: Call, campaign: Campaign) -> dict[str, Any]:
-    """A report on one campaign, to be polled for."""
-    return begin(call, query(call, campaign.account, campaign))
+def doors(scopes: frozenset[str]) -> Doors:
+    """The edges of accounts, campaigns, ad sets and ads: a report at once, or one to be polled for."""
+    edges: dict[tuple[str, Kind, str], Door] = {}
+    for kind in KINDS:
+        edges["GET", kind, "insights"] = Door(lambda call, node: at_once(call, query(call, node)), PARAMETERS, scopes)
+        edges["POST", kind, "insights"] = Door(lambda call, node: begin(call, query(call, node)), PARAMETERS, scopes)
+    return edges
 
 
 def at_once(call: Call, wanted: Query) -> dict[str, Any]:
@@ -164,34 +165,34 @@ def run_rows(call: Call, run: Run) -> dict[str, Any]:
     return page(call, list(enumerate(run.rows)))
 
 
-def query(call: Call, account: Account, campaign: Campaign | None) -> Query:
-    """What was asked for; raises Refusal."""
+def query(call: Call, node: Node) -> Query:
+    """What was asked for, of the node's own level unless another is named; raises Refusal."""
     given = {name: call.read(name, reader) for name, reader in READERS.items()}
+    account = node if isinstance(node, Account) else node.account
     since, until = days_asked(call, given["time_range"], account)
-    chosen = call.meta.of_account(account) if campaign is None else [campaign]
-    for wanted in (ids_of(one) for one in given["filtering"] or ()):
-        chosen = [one for one in chosen if one.id in wanted]
-    level = given["level"] or ("account" if campaign is None else "campaign")
     return Query(
         account=account,
-        campaigns=tuple(sorted(chosen, key=lambda one: one.id)),
-        by_campaign=level == "campaign",
+        within=node,
+        conditions=tuple(map(condition, given["filtering"] or ())),
+        level=given["level"] or LEVEL_OF[type(node)],
         since=since,
         until=until,
         step=increment(given["time_increment"]),
         windows=given["action_attribution_windows"] or (),
+        breakdowns=given["breakdowns"] or (),
         asked=fields_asked(call, DEFAULT_FIELDS),
     )
 
 
-def ids_of(source: Any) -> list[str]:
-    """The campaigns that a condition of `filtering` leaves."""
-    condition = source if isinstance(source, dict) else {}
-    if (condition.get("field"), condition.get("operator")) != ("campaign.id", "IN"):
-        raise invalid("filtering", "conditions of campaign.id IN")
-    if not isinstance(condition.get("value"), list):
+def condition(source: Any) -> tuple[str, frozenset[str]]:
+    """A condition of `filtering`: a level, and the ids of the objects that it leaves."""
+    given = source if isinstance(source, dict) else {}
+    level, _, field = str(given.get("field")).partition(".")
+    if (field, given.get("operator")) != ("id", "IN") or level not in KINDS[1:]:
+        raise invalid("filtering", "conditions of campaign.id, adset.id or ad.id IN")
+    if not isinstance(given.get("value"), list):
         raise invalid("filtering", "with a list of values for IN")
-    return [str(one) for one in condition["value"]]
+    return level, frozenset(map(str, given["value"]))
 
 
 def days_asked(call: Call, time_range: Mapping[str, Any] | None, account: Account) -> tuple[date, date]:
@@ -221,19 +222,40 @@ def increment(value: str | None) -> int | None:
 
 
 def rows_of(call: Call, wanted: Query) -> list[dict[str, Any]]:
-    """All rows, by period and campaign; none where nothing was delivered."""
+    """All rows, by period and object; none where nothing was delivered."""
     sums: dict[tuple[date, str], list[Figures]] = defaultdict(list)
-    for campaign in wanted.campaigns:
-        key = campaign.id if wanted.by_campaign else ""
-        for day, figures in delivered(call.meta, campaign, wanted.since, wanted.until, call.now):
-            sums[period_start(wanted, day), key].append(figures)
+    objects: dict[str, Node] = {}
+    for day, node, figures in days_of(call, wanted):
+        objects[node.id] = node
+        sums[period_start(wanted, day), node.id].append(figures)
     asked = {**wanted.asked, "date_start": "", "date_stop": ""}
     rows = []
-    for (start, key), parts in sorted(sums.items()):
-        period = start, period_end(wanted, start)
-        row = row_json(wanted.account, call.meta.campaigns.get(key), period, parts, wanted.windows)
-        rows.append(project(row, asked, "AdsInsights"))
+    for (start, key), parts in sorted(sums.items(), key=lambda one: one[0]):
+        for broken, portion in broken_down(wanted, parts):
+            row = row_json(objects[key], (start, period_end(wanted, start)), portion, wanted.windows)
+            rows.append({**project(row, asked, "AdsInsights"), **broken})
     return rows
+
+
+def broken_down(wanted: Query, parts: list[Figures]) -> Iterator[tuple[dict[str, str], list[Figures]]]:
+    """The rows that breakdowns make of one: equal parts, and exactly the whole together; empty ones are left out."""
+    combinations = list(product(*(BREAKDOWNS[name] for name in wanted.breakdowns)))
+    portions = [[part for _, part in shared(one, combinations)] for one in parts]
+    for number, values_of in enumerate(combinations):
+        portion = [each[number] for each in portions]
+        if any(each.impressions for each in portion):
+            yield dict(zip(wanted.breakdowns, values_of, strict=True)), portion
+
+
+def days_of(call: Call, wanted: Query) -> Iterator[tuple[date, Node, Figures]]:
+    """What was delivered, day by day, with the object of the wanted level that it counts for."""
+    around = LEVEL_OF[type(wanted.within)]
+    level = finest("campaign", wanted.level, around, *(level for level, _ in wanted.conditions))
+    for campaign in call.meta.of_account(wanted.account):
+        for day, node, figures in delivered_at(call.meta, campaign, level, wanted.since, wanted.until, call.now):
+            line = lineage(node)
+            if line[around] is wanted.within and all(line[at].id in ids for at, ids in wanted.conditions):
+                yield day, line[wanted.level], figures
 
 
 def period_start(wanted: Query, day: date) -> date:

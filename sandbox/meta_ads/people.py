@@ -15,7 +15,7 @@ WHOLE_UNITS: Final = frozenset(  # currencies without a smaller unit
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One ad account; `min_daily_budget` in minor units."""
+    """One ad account, with its pixel and the page that its ads appear as; `min_daily_budget` in minor units."""
 
     id: str
     number: int  # the fifth digit of its campaigns' ids
@@ -24,6 +24,7 @@ class Account:
     timezone: str
     min_daily_budget: int
     pixel: str
+    page: str
 
     @property
     def zone(self) -> ZoneInfo:
@@ -59,10 +60,10 @@ class Seed:
 ACCOUNTS: Final[Mapping[str, Account]] = {
     one.id: one
     for one in (
-        Account("1234567890", 1, "Acme Shoes", "USD", "America/Los_Angeles", 100, "987654321098765"),
-        Account("2345678901", 2, "Acme Europe", "EUR", "Europe/Berlin", 100, "976543210987654"),
-        Account("3456789012", 3, "Acme Japan", "JPY", "Asia/Tokyo", 100, "965432109876543"),
-        Account("4567890123", 4, "Harbour Books", "GBP", "Europe/London", 100, "876543210987654"),
+        Account("1234567890", 1, "Acme Shoes", "USD", "America/Los_Angeles", 100, "987654321098765", "10500001"),
+        Account("2345678901", 2, "Acme Europe", "EUR", "Europe/Berlin", 100, "976543210987654", "10500001"),
+        Account("3456789012", 3, "Acme Japan", "JPY", "Asia/Tokyo", 100, "965432109876543", "10500001"),
+        Account("4567890123", 4, "Harbour Books", "GBP", "Europe/London", 100, "876543210987654", "10500002"),
     )
 }
 

@@ -7,21 +7,23 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sandbox.meta_ads.figures import Figures, money
-from sandbox.meta_ads.people import WHOLE_UNITS, Account
-from sandbox.meta_ads.state import Campaign
+from sandbox.meta_ads.lineage import Node, lineage
+from sandbox.meta_ads.people import WHOLE_UNITS
 
 ATTRIBUTION: Final = "7d_click_1d_view"
 PURCHASES: Final = ("purchase", "omni_purchase", "offsite_conversion.fb_pixel_purchase")  # the same ones thrice
 
 
 def row_json(
-    account: Account,
-    campaign: Campaign | None,
+    node: Node,
     period: tuple[date, date],
     parts: list[Figures],
     windows: tuple[str, ...],
 ) -> dict[str, Any]:
-    """All fields of a row that this stand-in knows, of a campaign or of the whole account."""
+    """All fields of a row that this stand-in knows, of an account or of what is in it."""
+    line: dict[str, Any] = lineage(node)
+    account = line["account"]
+    campaign, ad_set, ad = (line.get(level) for level in ("campaign", "adset", "ad"))
     whole = sum(parts, Figures())
     reach = whole.reach if len(parts) == 1 else whole.reach * 7 // 10  # people are seen on several days
     currency = account.currency
@@ -31,6 +33,10 @@ def row_json(
         "account_currency": currency,
         "campaign_id": campaign and campaign.id,
         "campaign_name": campaign and campaign.name,
+        "adset_id": ad_set and ad_set.id,
+        "adset_name": ad_set and ad_set.name,
+        "ad_id": ad and ad.id,
+        "ad_name": ad and ad.name,
         "objective": campaign and campaign.objective,
         "buying_type": campaign and campaign.buying_type,
         "attribution_setting": ATTRIBUTION,

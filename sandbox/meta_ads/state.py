@@ -1,4 +1,4 @@
-"""What this provider remembers: tokens, campaigns, reports, events, subscriptions, and what it would bill."""
+"""What this provider remembers: tokens, campaigns and what is in them, reports, events, leads, and its bill."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from sandbox.meta_ads.people import ACCOUNTS, MADE_DAYS_AGO, SEEDS, Account, See
 
 DAY_S: Final = 86_400
 CAMPAIGN_ID: Final = "1202{number}{sequence:013}"
+CHILD_ID: Final = "1202{number}5{sequence:012}"  # of ad sets, ads and creatives
+VIDEO_ID: Final = "9901{sequence:011}"
+LEAD_ID: Final = "7770{sequence:011}"
+SEED_SETS, SEED_ADS = 2, 2  # ad sets of each first campaign, and ads of each of those
+SEED_SET_BUDGET: Final = 3_000
 RUN_ID: Final = "6023{sequence:011}"
 ENDED: Final = frozenset({"ARCHIVED", "DELETED"})  # states that a campaign does not leave, but for archived -> deleted
 
@@ -85,6 +90,116 @@ class Campaign:
 
 
 @dataclass(slots=True)
+class AdSet:
+    """One ad set; money in minor units, times in Unix seconds."""
+
+    id: str
+    campaign: Campaign
+    name: str
+    status: str
+    created_at: float
+    updated_at: float
+    optimization_goal: str = "LINK_CLICKS"
+    billing_event: str = "IMPRESSIONS"
+    targeting: Mapping[str, Any] = field(default_factory=dict)
+    daily_budget: int | None = None
+    lifetime_budget: int | None = None
+    bid_amount: int | None = None
+    bid_strategy: str | None = None
+    promoted_object: Mapping[str, Any] | None = None
+    attribution_spec: Any = None
+    dsa_beneficiary: str | None = None
+    dsa_payor: str | None = None
+    start_at: float | None = None
+    end_at: float | None = None
+    budget_changes: list[float] = field(default_factory=list)
+
+    @property
+    def account(self) -> Account:
+        """Whose it is."""
+        return self.campaign.account
+
+    @property
+    def effective_status(self) -> str:
+        """What is so: it ends and pauses with its campaign."""
+        return under(self.status, self.campaign.effective_status, "CAMPAIGN_PAUSED")
+
+
+@dataclass(slots=True)
+class Creative:
+    """What people see of an ad."""
+
+    id: str
+    account: Account
+    name: str
+    object_story_spec: Mapping[str, Any]
+    url_tags: str | None = None
+
+
+@dataclass(slots=True)
+class Ad:
+    """One ad; times in Unix seconds."""
+
+    id: str
+    ad_set: AdSet
+    creative: Creative
+    name: str
+    status: str
+    created_at: float
+    updated_at: float
+    tracking_specs: Any = None
+    conversion_domain: str | None = None
+
+    @property
+    def account(self) -> Account:
+        """Whose it is."""
+        return self.ad_set.account
+
+    @property
+    def effective_status(self) -> str:
+        """What is so: it ends and pauses with its ad set and its campaign."""
+        return under(self.status, self.ad_set.effective_status, "ADSET_PAUSED")
+
+
+def under(status: str, parent: str, paused: str) -> str:
+    """The effective status of an object below another one."""
+    if status in ENDED or parent in ENDED:
+        return status if status == "DELETED" or parent not in ENDED else parent
+    if status != "ACTIVE":
+        return status
+    return paused if parent == "PAUSED" else "CAMPAIGN_PAUSED" if parent == "CAMPAIGN_PAUSED" else "ACTIVE"
+
+
+@dataclass(slots=True)
+class Video:
+    """A video in an account's library: encoded after some looks at it, unless it could not be fetched."""
+
+    id: str
+    account: Account
+    title: str
+    needed: int  # looks before it is ready
+    failed: bool = False
+    looks: int = 0
+
+    @property
+    def status(self) -> str:
+        """Where it stands."""
+        return "error" if self.failed else "ready" if self.looks > self.needed else "processing"
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What somebody wrote in a form of a page."""
+
+    id: str
+    page: str
+    form: str
+    ad: Ad | None
+    fields: Mapping[str, Any]
+    created_at: float
+
+
+@dataclass(slots=True)
 class Run:
     """A report that is being made."""
 
@@ -119,6 +234,7 @@ class Settings:
     query_rows: int | None = None  # a longer result is "too much data": 100/1487534
     report_polls: int = 2
     report_outcome: str = "Job Completed"
+    video_looks: int = 1  # at a video before it is ready
 
 
 @dataclass(slots=True)
@@ -129,6 +245,12 @@ class Meta:
     tokens: dict[str, Token] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
+    ad_sets: dict[str, AdSet] = field(default_factory=dict)
+    ads: dict[str, Ad] = field(default_factory=dict)
+    creatives: dict[str, Creative] = field(default_factory=dict)
+    images: dict[str, set[str]] = field(default_factory=dict)  # hashes in each account's library
+    videos: dict[str, Video] = field(default_factory=dict)
+    leads: dict[str, Lead] = field(default_factory=dict)
     sequences: Counter[str] = field(default_factory=Counter)  # campaigns so far, by account; reports so far
     runs: dict[str, Run] = field(default_factory=dict)
     revisions: Counter[tuple[str, date]] = field(default_factory=Counter)  # of an account's day
@@ -139,6 +261,9 @@ class Meta:
     events: dict[str, Counter[str]] = field(default_factory=dict)  # by pixel: how often each event came
     test_events: int = 0
     campaigns_created: int = 0
+    ad_sets_created: int = 0
+    ads_created: int = 0
+    campaigns_copied: int = 0
     exchanges: Counter[str] = field(default_factory=Counter)  # by kind
 
     def __post_init__(self) -> None:
@@ -170,6 +295,31 @@ class Meta:
             active=[] if seed.never_ran else [(at, until)],
         )
         self.campaigns[campaign.id] = campaign
+        own_budget = SEED_SET_BUDGET if campaign.bid_strategy is None else None
+        for number in range(1, SEED_SETS + 1):
+            name = f"{seed.name}, group {number}"
+            ad_set = AdSet(self.next_child_id(account), campaign, name, "ACTIVE", at, at, daily_budget=own_budget)
+            self.ad_sets[ad_set.id] = ad_set
+            for ad in range(1, SEED_ADS + 1):
+                self._plant_ad(ad_set, f"{name}, ad {ad}")
+
+    def _plant_ad(self, ad_set: AdSet, name: str) -> None:
+        account, at = ad_set.account, ad_set.created_at
+        story = {"page_id": account.page, "link_data": {"link": "https://shop.example/", "message": name}}
+        creative = Creative(self.next_child_id(account), account, name, story)
+        self.creatives[creative.id] = creative
+        ad = Ad(self.next_child_id(account), ad_set, creative, name, "ACTIVE", at, at)
+        self.ads[ad.id] = ad
+
+    def next_child_id(self, account: Account) -> str:
+        """The id of the next ad set, ad or creative of an account: 18 digits."""
+        self.sequences[f"{account.id} children"] += 1
+        return CHILD_ID.format(number=account.number, sequence=self.sequences[f"{account.id} children"])
+
+    def next_of(self, kind: str, pattern: str) -> str:
+        """The id of the next object of a kind that counts over all accounts."""
+        self.sequences[kind] += 1
+        return pattern.format(sequence=self.sequences[kind])
 
     def next_id(self, account: Account) -> str:
         """The id of the next campaign of an account: 18 digits."""
@@ -185,10 +335,21 @@ class Meta:
         """The campaigns of an account, oldest first."""
         return [one for one in self.campaigns.values() if one.account is account]
 
+    def sets_of(self, campaign: Campaign) -> list[AdSet]:
+        """The ad sets of a campaign, oldest first."""
+        return [one for one in self.ad_sets.values() if one.campaign is campaign]
+
+    def ads_of(self, ad_set: AdSet) -> list[Ad]:
+        """The ads of an ad set, oldest first."""
+        return [one for one in self.ads.values() if one.ad_set is ad_set]
+
     def bill(self) -> dict[str, Any]:
         """What was done here over the API that counts; empty when nothing was."""
         counts = {
             "campaigns_created": self.campaigns_created,
+            "campaigns_copied": self.campaigns_copied,
+            "ad_sets_created": self.ad_sets_created,
+            "ads_created": self.ads_created,
             "events_received": sum(seen.total() for seen in self.events.values()),
             "events_distinct": sum(map(len, self.events.values())),
             "test_events": self.test_events,

@@ -135,3 +135,29 @@ def callback() -> Iterator[Callback]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def a_file(content: bytes) -> Iterator[str]:
+    """The address of a file, where it is until the end of the block; what is asked for beside it is not there."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            there = self.path == "/file"
+            self.send_response(200 if there else 404)
+            self.send_header("Content-Length", str(len(content) if there else 0))
+            self.end_headers()
+            self.wfile.write(content if there else b"")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/file"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

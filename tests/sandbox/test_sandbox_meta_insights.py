@@ -207,8 +207,8 @@ def test_a_report_that_comes_to_nothing(sandbox: Sandbox, graph: Graph, outcome:
 @pytest.mark.parametrize(
     ("params", "code"),
     [
-        ({"level": "ad"}, 100),
-        ({"breakdowns": ["age"]}, 100),
+        ({"level": "hour"}, 100),
+        ({"breakdowns": ["mood"]}, 100),
         ({"time_increment": 0}, 100),
         ({"date_preset": "last_1d"}, 100),
         ({"time_range": {"since": "2026-10-02"}}, 100),

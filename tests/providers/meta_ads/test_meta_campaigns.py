@@ -12,8 +12,10 @@ import pytest
 from model import Campaign, Cursor, Done, Link, Records
 from providers.errors import InvalidPayload, OutcomeUnknown, Refused, Retryable, Unavailable
 from providers.meta_ads import PROVIDER
-from providers.meta_ads.campaigns import FIND_PAGES, OBJECTIVES, minor_units
+from providers.meta_ads.campaigns import OBJECTIVES
 from providers.meta_ads.errors import TooMuchData
+from providers.meta_ads.lookup import FIND_PAGES
+from providers.meta_ads.money import minor_units
 from tests.providers.doubles import NOW, Scripted, answer
 from tests.providers.meta_ads.calls import (
     ACCOUNT,
@@ -96,6 +98,26 @@ def test_an_active_one_without_a_budget_leaves_it_to_its_ad_sets() -> None:
         "special_ad_categories": "[]",
         "is_adset_budget_sharing_enabled": "false",
     }
+
+
+def test_metas_own_parameters_are_over_ours() -> None:
+    own = {"special_ad_categories": ["CREDIT"], "special_ad_category_country": ["US"], "spend_cap": 100000}
+    scripted = Scripted(MADE, YES)
+    create({**CREATED, "extra": {"meta_ads": own, "tiktok_ads": {"budget_mode": "x"}}}, scripted)
+    sent = params(scripted.requests[0])
+    assert json.loads(sent["special_ad_categories"]) == ["CREDIT"]
+    assert (sent["spend_cap"], sent["daily_budget"], "budget_mode" in sent) == ("100000", "7500", False)
+    data = {"campaign_id": KEY, "extra": {"meta_ads": {"bid_strategy": "COST_CAP"}}}
+    run(calling(scripted, "campaign.updated", data, known=linked()))
+    assert params(scripted.requests[1]) == {"bid_strategy": "COST_CAP"}
+
+
+def test_a_campaign_that_is_only_to_be_checked_is_not_linked() -> None:
+    check = {"extra": {"meta_ads": {"execution_options": ["validate_only"]}}}
+    outcome = done(create({**CREATED, **check}, Scripted(YES)))
+    assert (outcome.result, outcome.records) == ({"campaign_id": KEY, "only_checked": True}, None)
+    with pytest.raises(OutcomeUnknown):
+        create({**CREATED, **check}, Scripted(answer(200, {})))
 
 
 def test_a_lifetime_budget_has_its_dates() -> None:

@@ -189,6 +189,27 @@ def test_what_meta_would_not_take_is_refused_before_it_is_sent(code: str, conver
     assert refused.value.code == code
 
 
+def test_metas_own_words_are_over_ours() -> None:
+    own = {
+        "event_name": "StartTrial",
+        "action_source": "app",
+        "user_data": {"madid": "38400000-8cf0-11bd-b23e-10b96e40000d"},
+        "app_data": {"advertiser_tracking_enabled": 1},
+        "attribution_data": {"ad_id": "120215000000000003"},
+    }
+    data = {"attribution_id": "att_1", "name": "subscribe", "extra": {"meta_ads": own, "tiktok_ads": {"event": "x"}}}
+    found = event(data)
+    assert {name: found[name] for name in own} == own
+    assert found["event_id"] == "att_1:StartTrial"
+
+
+def test_conversions_with_a_test_code_are_shown_at_meta_only() -> None:
+    scripted = Scripted(taken(), taken())
+    run(calling(scripted, "attribution.event", PURCHASE, config={**ACCOUNT, "test_event_code": "TEST123"}))
+    run(calling(scripted, "attribution.event", PURCHASE, config={**ACCOUNT, "test_event_code": ""}))
+    assert [params(each).get("test_event_code") for each in scripted.requests] == ["TEST123", None]
+
+
 def test_no_conversion_goes_where_there_is_no_pixel() -> None:
     for event_type in ("attribution.event", "attribution.batch"):
         assert PROVIDER.actions[event_type].needs == "pixel_id"

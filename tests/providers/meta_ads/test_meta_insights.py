@@ -142,6 +142,93 @@ def test_what_is_no_number_is_no_value_and_what_is_no_row_is_left_out() -> None:
     )
 
 
+# ------------------------------------------------------------------------------------------------------------- levels
+
+LEVELS = {"account": "account", "campaign": "campaign", "ad_set": "adset", "ad": "ad"}
+SET_ID, AD_ID = "120215000000000001", "120215000000000003"
+WHOLE_ROW = {**row(), "account_id": "1234567890", "adset_id": SET_ID, "adset_name": "Women", "ad_id": AD_ID}
+
+
+@pytest.mark.parametrize(
+    ("level", "external_id", "kept"),
+    [
+        ("account", "1234567890", set()),
+        ("ad_set", SET_ID, {"adset_name", "campaign_id"}),
+        ("ad", AD_ID, {"adset_id", "adset_name", "campaign_id"}),
+    ],
+)
+def test_days_of_a_level_name_what_they_are_of_and_what_that_is_in(
+    level: str, external_id: str, kept: set[str]
+) -> None:
+    scripted = Scripted(page([WHOLE_ROW]))
+    config = {**ACCOUNT, "levels": level}
+    _, last = walked(scripted, "sync.due", SYNC, read_before(), config=config)
+    assert params(scripted.requests[0])["level"] == LEVELS[level]
+    assert last.records is not None
+    (metric,) = last.records.metrics
+    assert (metric.level, metric.external_id, metric.impressions) == (level, external_id, 10)
+    assert kept == metric.details.keys()
+
+
+def test_each_slice_is_read_by_all_levels_before_the_cursor_moves() -> None:
+    scripted = Scripted(*[page([WHOLE_ROW], after="p2"), page([WHOLE_ROW]), page([WHOLE_ROW])] * 2)
+    known = read_before(late_at="2026-11-22", through="2026-11-09")
+    config = {**ACCOUNT, "levels": "campaign, ad"}
+    steps, last = walked(scripted, "sync.due", since(13), known, config=config)
+    asked = [params(each) for each in scripted.requests]
+    assert [(each["level"], each.get("after")) for each in asked] == [
+        ("campaign", None),
+        ("campaign", "p2"),
+        ("ad", None),
+    ] * 2
+    assert asked_days(scripted) == [("2026-11-10", "2026-11-16")] * 3 + [("2026-11-17", "2026-11-23")] * 3
+    moved = [step.records is not None and step.records.cursor is not None for step in steps]
+    assert moved == [False, False, True, False, False]
+    assert last.result["rows"] == 6
+    found = [metric.level for step in steps if step.records for metric in step.records.metrics]
+    assert found == ["campaign", "campaign", "ad", "campaign", "campaign"]
+
+
+def test_each_level_of_a_long_window_has_its_report() -> None:
+    ready = (polled("Job Completed", 100), page([WHOLE_ROW]))
+    scripted = Scripted(asked_for("1"), *ready, asked_for("2"), *ready)
+    days = {**since(31), "since": "2026-10-23"}
+    first = run(calling(scripted, "sync.due", days, known=read_before(), config={**ACCOUNT, "levels": "ad_set ad"}))
+    progress = waiting(first).progress
+    for _ in range(5):
+        step = waiting(run(calling(scripted, "sync.due", days, known=read_before(), progress=progress)))
+        progress = step.progress
+    posted = [params(each) for each in scripted.requests if each.method == "POST"]
+    assert [each["level"] for each in posted] == ["adset", "ad"]
+    assert json.loads(posted[1]["fields"])[0] == "ad_id"
+    assert step.records is not None
+    assert step.records.cursor is not None
+    assert progress["level"] == 0
+
+
+def test_too_much_data_begins_the_slice_with_its_first_level_again() -> None:
+    scripted = Scripted(page([WHOLE_ROW]), TOO_MUCH, *[page([])] * 6)
+    steps, _ = walked(scripted, "sync.due", SYNC, read_before(), config={**ACCOUNT, "levels": "campaign,ad"})
+    assert [params(each)["level"] for each in scripted.requests][:4] == ["campaign", "ad", "campaign", "ad"]
+    assert (steps[1].progress["days"], steps[1].progress["level"], steps[1].progress["read"]) == (3, 0, 0)
+
+
+def test_a_level_that_nobody_knows_is_told_before_anything_is_read() -> None:
+    with pytest.raises(InvalidPayload, match="`levels` names adset: there are account, campaign, ad_set, ad") as wrong:
+        run(calling(Scripted(), "sync.due", SYNC, config={**ACCOUNT, "levels": "campaign adset"}))
+    assert wrong.value.code == "invalid_config"
+
+
+def test_a_walk_that_began_before_there_were_levels_goes_on() -> None:
+    first = waiting(run(calling(Scripted(page([row()], after="p2")), "sync.due", SYNC, known=read_before())))
+    older = {name: value for name, value in first.progress.items() if name not in ("level", "levels")}
+    scripted = Scripted(page([row()]))
+    last = run(calling(scripted, "sync.due", SYNC, known=read_before(), progress=older))
+    assert params(scripted.requests[0])["level"] == "campaign"
+    assert last.records is not None
+    assert last.records.metrics[0].level == "campaign"
+
+
 # --------------------------------------------------------------------------------------------------------------- days
 
 

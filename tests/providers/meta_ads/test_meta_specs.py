@@ -10,9 +10,9 @@ import pytest
 
 from model import Link
 from providers.http import Request
-from providers.meta_ads import campaigns, insights, oauth
+from providers.meta_ads import ad_sets, ads, campaigns, children, insights, oauth
 from tests.providers.doubles import Scripted, answer
-from tests.providers.meta_ads.calls import KEY, META_ID, TOO_MUCH, Stored, calling, page, params, run
+from tests.providers.meta_ads.calls import KEY, META_ID, TOO_MUCH, Stored, calling, page, params, run, walked
 
 SPECS = Path(__file__).parents[4] / "shared" / "specs" / "ads" / "meta"
 # Of every list and node, so not in the specification of one: https://developers.facebook.com/docs/graph-api/overview
@@ -112,10 +112,73 @@ def test_insights_read_at_once_and_asked_for_as_a_report() -> None:
     assert wrong(at_once, "AdAccount", "GET", "insights") == {}
     assert wrong(report, "AdAccount", "POST", "insights") == {}
     assert wrong_with(parameters("AdAccount", "POST", "insights")["fields"], params(report)["fields"]) == ""
-    read = {*insights.FIELDS, *insights.KEPT, "date_start"}
+    whose = {name for names in insights.WHOSE.values() for name in names}
+    read = {*insights.FIELDS, *insights.KEPT, *whose, "date_start"}
+    assert set(insights.LEVELS.values()) <= set(enums()["adaccountinsights_level_enum_param"])
     assert read - fields_of("AdsInsights") == set()
     assert set(insights.STATUS_FIELDS.split(",")) - fields_of("AdReportRun") == set()
     assert set(insights.WINDOWS) <= {each["name"] for each in spec("AdsActionStats")["fields"]}
+
+
+@pytest.mark.parametrize("goal", ad_sets.GOALS)
+@pytest.mark.parametrize("billed", [None, *ad_sets.BILLED])
+def test_a_new_ad_set(goal: str, billed: str | None) -> None:
+    scripted = Scripted(page([]), answer(200, {"id": "1"}))
+    data = {
+        "ad_set_id": "set_1",
+        "campaign_id": KEY,
+        "name": "x",
+        "optimization_goal": goal,
+        "targeting": {"countries": ["DE"]},
+        "promoted": {"pixel_id": "1", "event": "purchase", "page_id": "2"},
+        "budget": 10,
+        "budget_kind": "lifetime",
+        "bid_amount": 1,
+        "start_time": "2026-12-01T00:00:00Z",
+        "end_time": "2027-01-01T00:00:00Z",
+        "dsa_beneficiary": "a",
+        "dsa_payor": "b",
+        **({"billing_event": billed} if billed else {}),
+    }
+    run(calling(scripted, "ad_set.create_requested", data, known=Stored({KEY: Link(META_ID, KEY, "PAUSED")})))
+    looked, asked = scripted.requests
+    assert wrong(looked, "Campaign", "GET", "adsets") == {}
+    assert wrong(asked, "AdAccount", "POST", "adsets") == {}
+
+
+def test_a_new_ad() -> None:
+    scripted = Scripted(page([]), *[answer(200, {"id": "1"})] * 2)
+    creative = {"link": "https://a.example", "page_id": "1", "url_tags": "a=b"}
+    data = {"ad_id": "a", "ad_set_id": "s", "ad_set_external_id": "5", "name": "x", "creative": creative}
+    walked(scripted, "ad.create_requested", data)
+    looked, made, asked = scripted.requests
+    assert wrong(looked, "AdSet", "GET", "ads") == {}
+    assert wrong(made, "AdAccount", "POST", "adcreatives") == {}
+    assert wrong(asked, "AdAccount", "POST", "ads") == {}
+
+
+@pytest.mark.parametrize("state", children.STATUSES)
+@pytest.mark.parametrize(("kind", "node"), [("ad_set", "AdSet"), ("ad", "Ad")])
+def test_the_state_of_an_ad_set_and_an_ad(state: str, kind: str, node: str) -> None:
+    scripted = Scripted(answer(200, {"success": True}))
+    data = {f"{kind}_id": "x", "external_id": "5", "state": state}
+    run(calling(scripted, f"{kind}.state_change_requested", data))
+    assert wrong(scripted.requests[0], node, "POST", None) == {}
+
+
+def test_what_ad_sets_and_ads_are_found_by() -> None:
+    assert set(ad_sets.AD_SET.listed.fields.split(",")) <= fields_of("AdSet")
+    assert set(ads.AD.listed.fields.split(",")) <= fields_of("Ad")
+    assert set(ad_sets.STATES) | {"DELETED"} == set(enums()["AdSet_effective_status"])
+    assert set(ads.STATES) | {"DELETED"} == set(enums()["Ad_effective_status"])
+    assert set(ad_sets.COUNTED.values()) <= set(enums()["AdPromotedObject_custom_event_type"])
+
+
+def test_a_copy() -> None:
+    scripted = Scripted(answer(200, {"copied_campaign_id": "9"}))
+    data = {"campaign_id": "cmp_2", "source_campaign_id": KEY, "deep": True}
+    run(calling(scripted, "campaign.copy_requested", data, known=Stored({KEY: Link(META_ID, KEY, "PAUSED")})))
+    assert wrong(scripted.requests[0], "Campaign", "POST", "copies") == {}
 
 
 def test_conversions() -> None:
