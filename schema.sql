@@ -19,6 +19,15 @@ create or replace function mesh_uuid() returns uuid language sql volatile parall
         'hex')::uuid
 $$;
 
+-- A column that earlier versions did not have. Looks first: "add column if not exists" locks a table against everybody,
+-- and waits for every reader of it, even where the column is there.
+create or replace function mesh_add_column(target regclass, name text, kind text) returns void language plpgsql as $$
+begin
+    if not exists (select from pg_attribute where attrelid = target and attname = name and not attisdropped) then
+        execute format('alter table %s add column %I %s', target, name, kind);
+    end if;
+end $$;
+
 -- ------------------------------------------------------------------------------------------------------ who and what
 
 create table if not exists tenants (
@@ -101,8 +110,10 @@ create table if not exists integration_tokens (
     version               integer not null default 1,
     check ((refresh_state = 'refreshing') = (refresh_owner is not null and refresh_lease_until is not null))
 );
-alter table integration_tokens add column if not exists last_error text;
-alter table integration_tokens add column if not exists details jsonb not null default '{}';
+do $$ begin
+    perform mesh_add_column('integration_tokens', 'last_error', 'text');
+    perform mesh_add_column('integration_tokens', 'details', 'jsonb not null default ''{}''');
+end $$;
 comment on column integration_tokens.refresh_state is
     'answer_lost: the provider may have used the refresh token up, and what it gave for it never came.';
 comment on column integration_tokens.version is 'One more with each new token: who was rejected with an older one asks again.';
@@ -125,9 +136,11 @@ create table if not exists oauth_states (
     expires_at    timestamptz not null default now() + interval '10 minutes',
     used_at       timestamptz
 );
-alter table oauth_states add column if not exists redirect_uri text not null default '';
-alter table oauth_states add column if not exists name text not null default 'default';
-alter table oauth_states add column if not exists fields jsonb not null default '{}';
+do $$ begin
+    perform mesh_add_column('oauth_states', 'redirect_uri', 'text not null default ''''');
+    perform mesh_add_column('oauth_states', 'name', 'text not null default ''default''');
+    perform mesh_add_column('oauth_states', 'fields', 'jsonb not null default ''{}''');
+end $$;
 create index if not exists oauth_states_expiry on oauth_states (expires_at);
 comment on column oauth_states.redirect_uri is 'What the provider was told: the exchange must repeat it to the letter.';
 comment on column oauth_states.redirect_to is 'The page of ours that is shown in the end.';
@@ -212,8 +225,10 @@ create table if not exists events (
     accepted_at    timestamptz not null default now(),
     routed_at      timestamptz
 );
-alter table events add column if not exists trace_id uuid;
-alter table events add column if not exists chain_step_id uuid;
+do $$ begin
+    perform mesh_add_column('events', 'trace_id', 'uuid');
+    perform mesh_add_column('events', 'chain_step_id', 'uuid');
+end $$;
 create unique index if not exists events_idempotency on events (tenant_id, idempotency_key)
     where idempotency_key is not null;
 create index if not exists events_page on events (tenant_id, id desc);
@@ -238,7 +253,8 @@ create table if not exists rejected_events (
     resolved_at  timestamptz
 );
 do $$ begin
-    if not exists (select from pg_constraint where conname = 'rejected_events_door') then
+    if not exists (select from pg_constraint where conrelid = 'rejected_events'::regclass
+                   and conname = 'rejected_events_door') then
         alter table rejected_events drop constraint if exists rejected_events_door_check;  -- of earlier versions
         alter table rejected_events add constraint rejected_events_door
             check (door in ('redis', 'sql', 'outcome', 'chain'));
@@ -288,7 +304,9 @@ create table if not exists deliveries (
         (state in ('succeeded', 'failed', 'cancelled')) = (settled_at is not null)),
     constraint deliveries_failed check (state <> 'failed' or error_code is not null)
 ) with (fillfactor = 80);
-alter table deliveries add column if not exists trace_id uuid;
+do $$ begin
+    perform mesh_add_column('deliveries', 'trace_id', 'uuid');
+end $$;
 create index if not exists deliveries_event on deliveries (event_id);
 create index if not exists deliveries_page on deliveries (tenant_id, id desc);
 create index if not exists deliveries_backlog on deliveries (provider, tenant_id, due_at)
@@ -346,9 +364,11 @@ create table if not exists integration_sync_logs (
     constraint logs_finished check ((state = 'started') = (finished_at is null)),
     constraint logs_error check ((state in ('started', 'succeeded')) = (error_code is null))
 ) partition by range (started_at);
-alter table integration_sync_logs add column if not exists trace_id uuid;
-alter table integration_sync_logs add column if not exists cost numeric;
-alter table integration_sync_logs add column if not exists cost_unit text;
+do $$ begin
+    perform mesh_add_column('integration_sync_logs', 'trace_id', 'uuid');
+    perform mesh_add_column('integration_sync_logs', 'cost', 'numeric');
+    perform mesh_add_column('integration_sync_logs', 'cost_unit', 'text');
+end $$;
 create index if not exists logs_delivery on integration_sync_logs (delivery_id);
 create index if not exists logs_page on integration_sync_logs (tenant_id, started_at desc);
 comment on column integration_sync_logs.url is 'Masked: a webhook''s URL is a credential.';
@@ -422,7 +442,9 @@ create table if not exists inbox (
     handled_at     timestamptz,
     event_id       uuid
 );
-alter table inbox add column if not exists delivery_id uuid;
+do $$ begin
+    perform mesh_add_column('inbox', 'delivery_id', 'uuid');
+end $$;
 comment on column inbox.delivery_id is 'The delivery whose work this message tells the end of.';
 create unique index if not exists inbox_once on inbox (provider, integration_id, external_id)
     where verdict = 'accepted';
@@ -441,7 +463,9 @@ create table if not exists sync_cursors (
     updated_at     timestamptz not null default now(),
     primary key (integration_id, stream)
 );
-alter table sync_cursors add column if not exists event_id uuid;
+do $$ begin
+    perform mesh_add_column('sync_cursors', 'event_id', 'uuid');
+end $$;
 comment on column sync_cursors.cursor is 'Moves only in the commit that stores the rows it has passed.';
 comment on column sync_cursors.event_id is 'The last sync.due: while it is not settled no other is published.';
 comment on column sync_cursors.next_sync_at is 'Null: nobody has planned it, or its account may not be called.';
@@ -478,7 +502,9 @@ create table if not exists campaign_links (
     deleted_at     timestamptz,
     unique (integration_id, external_id)
 );
-alter table campaign_links add column if not exists applied_at timestamptz;
+do $$ begin
+    perform mesh_add_column('campaign_links', 'applied_at', 'timestamptz');
+end $$;
 comment on column campaign_links.campaign_id is 'Null: made at the platform, not by the product.';
 comment on column campaign_links.seen_at is 'When an outcome last named it. A whole listing begun later shows it, or it is gone.';
 comment on column campaign_links.applied_at is 'When the last event happened that was applied there: earlier ones come too late.';
@@ -535,7 +561,9 @@ create table if not exists products (
     unique (integration_id, external_id),
     check (price is null or currency is not null)
 );
-alter table products add column if not exists seen_at timestamptz not null default now();
+do $$ begin
+    perform mesh_add_column('products', 'seen_at', 'timestamptz not null default now()');
+end $$;
 comment on column products.seen_at is 'When an outcome last named it. A whole listing begun later shows it, or it is gone.';
 create index if not exists products_page on products (tenant_id, id desc);
 
@@ -557,8 +585,10 @@ create table if not exists orders (
     unique (integration_id, external_id),
     check (total is null or currency is not null)
 );
-alter table orders add column if not exists external_key text;
-alter table orders add column if not exists external_state text;
+do $$ begin
+    perform mesh_add_column('orders', 'external_key', 'text');
+    perform mesh_add_column('orders', 'external_state', 'text');
+end $$;
 comment on column orders.external_key is 'The product''s own id, where the order came from it.';
 comment on column orders.state is 'Our word: pending, ordered, shipped, delivered, cancelled, returned, failed, unknown.';
 create index if not exists orders_page on orders (tenant_id, id desc);

@@ -53,6 +53,7 @@ def connect(
         pool_recycle=1800,
         pool_timeout=10,
         json_deserializer=jsontext.decoded,
+        hide_parameters=True,  # an error's text reaches logs; what was posted to us does not
         connect_args={"connect_timeout": 5, "application_name": name, "options": _SESSION + _BY_INDEX * by_index},
     )
     event.listen(engine, "checkout", _refuse_dead)

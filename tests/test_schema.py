@@ -136,6 +136,31 @@ def test_two_appliers_at_once_do_not_collide(servers: Servers) -> None:
         assert [each.communicate(timeout=30)[1] for each in both] == ["", ""]
 
 
+def test_applying_again_waits_for_no_reader(database: Database) -> None:
+    with database.engine.begin() as reading, database.engine.begin() as connection:
+        run(reading, f"lock table {', '.join(sorted(TABLES))} in access share mode")
+        db.schema.apply(connection, catalog.rows(), pause=no_pause)
+
+
+def test_applying_lets_go_while_a_table_is_written_and_tries_again(database: Database) -> None:
+    pauses: list[float] = []
+    with database.engine.connect() as writing, database.engine.begin() as connection:
+        run(writing, "lock table events in row exclusive mode")
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            with database.engine.begin() as third:
+                run(third, "lock table events, deliveries in row exclusive mode nowait")
+            writing.rollback()
+
+        db.schema.apply(connection, catalog.rows(), pause=pause)
+    assert len(pauses) == 1
+
+
+def no_pause(seconds: float) -> None:
+    raise AssertionError("it had to wait for a lock")
+
+
 # -------------------------------------------------------------------------------------------------- older servers
 
 
