@@ -1,4 +1,4 @@
-"""`POST /hooks/<provider>/<integration id>`: where providers tell us things."""
+"""`POST /hooks/<provider>/<integration id>`, or `/hooks/<provider>` for a whole app: where providers tell us things."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.parts import Shared
 from providers.inbound import Arrival
-from worker.hooks import HookRefused
+from worker.hooks import MAX_BODY_BYTES, HookRefused
 
-MAX_BODY_BYTES = 1024 * 1024
+KEPT_BYTES = 4 * 1024  # of a body that is not read to its end
 
 router = APIRouter()
 
@@ -20,24 +20,60 @@ router = APIRouter()
 @router.post("/hooks/{provider}/{integration_id}")
 async def take(provider: str, integration_id: UUID, request: Request, shared: Shared) -> Response:
     """Verify a message, store it once, act upon it; 200 for one that is known already too."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise HTTPException(415, "Send the body as it is, without compression: its signature is over the raw bytes.")
-    body = await _body(request)
-    arrival = Arrival({name.lower(): value for name, value in request.headers.items()}, body, datetime.now(UTC))
+    query = dict(request.query_params)
+    body, wrong = await _body(request, shared.door.most_bytes(integration_id, query))
     try:
-        await run_in_threadpool(shared.door.receive, provider, integration_id, dict(request.query_params), arrival)
+        if wrong is not None:
+            raise await run_in_threadpool(
+                shared.door.not_taken, provider, integration_id, _arrival(request, body), *wrong
+            )
+        await run_in_threadpool(shared.door.receive, provider, integration_id, query, _arrival(request, body))
     except HookRefused as refused:
         raise HTTPException(refused.status, str(refused)) from None
+    return _ok()
+
+
+@router.post("/hooks/{provider}")
+async def take_for_app(provider: str, request: Request, shared: Shared) -> Response:
+    """The same for a provider that knows one address for all accounts of our app."""
+    body, wrong = await _body(request, MAX_BODY_BYTES)
+    if wrong is not None:
+        raise HTTPException(*wrong)
+    try:
+        await run_in_threadpool(shared.door.receive_for_app, provider, _arrival(request, body))
+    except HookRefused as refused:
+        raise HTTPException(refused.status, str(refused)) from None
+    return _ok()
+
+
+@router.get("/hooks/{provider}")
+def shake_hands(provider: str, request: Request, shared: Shared) -> Response:
+    """Prove to a provider that the address is ours."""
+    try:
+        answer = shared.door.handshake(provider, dict(request.query_params))
+    except HookRefused as refused:
+        raise HTTPException(refused.status, str(refused)) from None
+    return Response(answer, media_type="text/plain")
+
+
+def _ok() -> Response:
     return Response("ok", media_type="text/plain")
 
 
-async def _body(request: Request) -> bytes:
-    """The raw body; 413 as soon as it is too long."""
+def _arrival(request: Request, body: bytes) -> Arrival:
+    return Arrival({name.lower(): value for name, value in request.headers.items()}, body, datetime.now(UTC))
+
+
+async def _body(request: Request, most: int) -> tuple[bytes, tuple[int, str] | None]:
+    """The raw body; where it cannot be taken its beginning, with the status and the reason."""
     pieces: list[bytes] = []
     size = 0
     async for piece in request.stream():
         size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise HTTPException(413, f"The body is longer than {MAX_BODY_BYTES} bytes.")
         pieces.append(piece)
-    return b"".join(pieces)
+        if size > most:
+            return b"".join(pieces)[:KEPT_BYTES], (413, f"The body is longer than {most} bytes.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        reason = "Send the body as it is, without compression: its signature is over the raw bytes."
+        return b"".join(pieces)[:KEPT_BYTES], (415, reason)
+    return b"".join(pieces), None

@@ -23,6 +23,7 @@ from providers.contract import Field
 from providers.oauth2 import Reached
 from settings import current
 from worker import accounts
+from worker.hooks import handshake_token
 from worker.oauth import Connected, Revocation
 
 # What is said of the provider after disconnecting.
@@ -89,13 +90,19 @@ def connect(
         )
     say(f"Integration {integration_id}: {tenant} is connected to {PROVIDERS[provider].title}.")
     if PROVIDERS[provider].inbound is not None:
-        say(f"Its webhooks go to {_hooks_address(provider, integration_id)}")
+        say(f"Its webhooks go to {_hooks(provider, integration_id)['webhooks to']}")
     return None
 
 
-def _hooks_address(provider: str, integration_id: UUID) -> str:
-    """Where a provider's own webhooks for an account go."""
-    return f"{current().hooks_url.rstrip('/')}/hooks/{provider}/{integration_id}"
+def _hooks(provider: str, integration_id: UUID) -> dict[str, str]:
+    """Where a provider's own webhooks for an account go, and what it has to be told to find the address ours."""
+    base, inbound = f"{current().hooks_url.rstrip('/')}/hooks/{provider}", PROVIDERS[provider].inbound
+    if inbound is None:
+        return {}
+    if not inbound.by_app:
+        return {"webhooks to": f"{base}/{integration_id}"}
+    token = handshake_token(current().provider_credentials(provider), inbound)
+    return {"webhooks to": f"{base}, for all accounts of the app", "verify token": token}
 
 
 def _log_in(tenant: str, provider: str, name: str, fields: Mapping[str, str], account: str | None) -> None:
@@ -278,8 +285,8 @@ def show(id: UUID) -> None:
     if token is not None:
         facts |= {"scopes": ", ".join(token.scopes), **token.details}
     provider = PROVIDERS.get(row.provider)
-    if provider is not None and provider.inbound is not None:
-        facts |= {"webhooks to": _hooks_address(row.provider, id)}
+    if provider is not None:
+        facts |= _hooks(row.provider, id)
     facts |= {f"{name} read": ago(at) or "never" for name, at in read.items()}
     for name, value in facts.items():
         if value:

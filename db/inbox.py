@@ -49,17 +49,18 @@ def refuse(
     *,
     inbox_id: UUID,
     provider: str,
-    integration_id: UUID,
+    integration_id: UUID | None,
     reason: str,
     headers: Mapping[str, str],
     body: bytes,
 ) -> None:
     """Note a message that was not believed, with the reason; of very many in an hour, the first ones."""
+    same = "integration_id is null" if integration_id is None else "integration_id = %(account)s"
     run(
         connection,
         "insert into inbox (id, provider, integration_id, external_id, verdict, reason, headers, body)"
         " select %(id)s, %(provider)s, %(account)s, '', 'refused', %(reason)s, %(headers)s::jsonb, %(body)s"
-        " where (select count(*) from (select from inbox where integration_id = %(account)s and verdict = 'refused'"
+        f" where (select count(*) from (select from inbox where {same} and verdict = 'refused'"
         " and received_at > now() - interval '1 hour' limit %(most)s) lately) < %(most)s",
         most=MOST_REFUSED,
         id=inbox_id,

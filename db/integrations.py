@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -55,6 +55,21 @@ def get(connection: Connection, integration_id: UUID, *, lock: bool = False) -> 
     locked = " for no key update" if lock else ""
     rows = run(connection, f"select * from integrations where id = %(id)s{locked}", id=integration_id)
     return rows[0] if rows else None
+
+
+def known_as(connection: Connection, provider: str, name: str, fields: Sequence[str]) -> Rows:
+    """The accounts whose id there, whose login's person, or one of whose fields is `name`, with everything."""
+    return run(
+        connection,
+        "select i.* from integrations i left join integration_tokens t on t.integration_id = i.id"
+        " where i.provider = %(provider)s and i.state <> 'disconnected' and (i.external_account_id = %(name)s"
+        " or t.details->>'user_id' = %(name)s"
+        " or exists (select from unnest(%(fields)s::text[]) as field where i.config->>field = %(name)s))"
+        " order by i.id",
+        provider=provider,
+        name=name,
+        fields=list(fields),
+    )
 
 
 def set_fields(

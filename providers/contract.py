@@ -249,7 +249,7 @@ class Call:
     api_version: str = ""  # the provider's, or what the installation's settings say
     hosts: Mapping[str, str] = field(default_factory=dict)  # the provider's other base URLs, by name
     paths: Mapping[str, str] = field(default_factory=dict)  # by operation
-    settings: Mapping[str, str] = field(default_factory=dict)  # what of `Provider.settings` is set
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # what of `Provider.settings` is set
     target_url: str = field(default="", repr=False)  # of a webhook; the URL itself is a credential
     signing_secrets: tuple[str, ...] = field(default=(), repr=False)  # all that are unexpired, newest first
     exchange: Exchange | None = None  # the last one made, for the attempt's row

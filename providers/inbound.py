@@ -35,20 +35,27 @@ class Notice:
 
     external_id: str
     kind: str  # the provider's own word
-    account: str = ""  # the account there that it is about
+    account: str = ""  # what it is about there: an account, a page, a person; empty = the account that it came to
     data: Mapping[str, Any] = field(default_factory=dict)
     publishes: tuple[str, Mapping[str, Any]] | None = None  # the type and data of the event that it means to us
     stream: str = ""  # what is read again because of it: a message is only a hint
+    proven: bool = True  # False = anybody may have sent it: nothing of it is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """How a provider's webhooks are verified and read.
 
-    `credential` names the secret that they are verified with: a field of the account, or of our app there.
+    `credential` names the secret that they are verified with: a field of the account, or of our app there. Without
+    that secret nothing is believed, unless messages come `unsigned` too. `by_app`: all accounts of our app there have
+    one address, and what a notice is about says whose it is. `known_by` are the fields of an account that a notice may
+    name it by, beside its id there and the person who logged in.
     """
 
     verify: Callable[[Arrival, str], None]  # with the secret; raises Forged
     read: Callable[[Arrival], Sequence[Notice]]  # of a verified request; raises Malformed
     handshake: Callable[[Mapping[str, str], str], str | None] = lambda query, token: None  # the text to answer, or None
     credential: str = "secret"
+    unsigned: bool = False
+    by_app: bool = False
+    known_by: Sequence[str] = ()

@@ -24,7 +24,12 @@ class EventType:
     schema: Mapping[str, Any]
     example: Mapping[str, Any]
     addressed: bool  # goes to the one account that its `integration_id` names, and to no webhook
+    addressable: bool  # does so where its data has an `integration_id`
     _validate: Callable[[Any], Any] = field(repr=False)
+
+    def names_account(self, data: Mapping[str, Any]) -> bool:
+        """Whether an event with this data is for one account only."""
+        return self.addressed or (self.addressable and "integration_id" in data)
 
     def problem(self, data: Any) -> str | None:
         """What is wrong with this data, in one sentence; None when nothing is."""
@@ -47,7 +52,8 @@ def event_types() -> Mapping[str, EventType]:
             facts["description"],
             facts["schema"],
             facts["example"],
-            facts.get("addressed", False),
+            facts.get("addressed") is True,
+            "addressed" in facts,
             validate,
         )
     return found

@@ -7,7 +7,8 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -18,12 +19,14 @@ from sqlalchemy import Connection, Engine
 import db.deliveries
 import db.inbox
 import db.integrations
+import jsontext
 from model import NewEvent
 from providers import PROVIDERS
 from providers.contract import Provider
 from providers.inbound import Arrival, Forged, Inbound, Malformed, Notice
 from worker import ids
 from worker.accounts import AccountError, credentials
+from worker.catalog import event_types
 from worker.enqueue import accept, wake
 from worker.event_checks import EventRejected
 from worker.links import Links
@@ -31,7 +34,9 @@ from worker.resources import Installed
 from worker.syncs import sync_now
 from worker.vault import Vault
 
-KEPT_HEADERS = ("content-type", "content-length", "user-agent")  # none of them is a credential
+KEPT_HEADERS = ("content-type", "content-length", "content-encoding", "user-agent")  # none of them is a credential
+MAX_BODY_BYTES = 1024 * 1024  # of a provider's own webhook
+MAX_CALLBACK_BYTES = 16 * 1024 * 1024  # of the end of work that was paid for
 
 log = structlog.get_logger("mesh.hooks")
 
@@ -53,24 +58,71 @@ class Door:
     links: Links
     installed: Mapping[str, Installed]
 
+    def most_bytes(self, integration_id: UUID, query: Mapping[str, str]) -> int:
+        """How long a body may be: nobody without a callback's token may send a long one."""
+        is_callback = self._delivery_of(integration_id, query) is not None
+        return MAX_CALLBACK_BYTES if is_callback else MAX_BODY_BYTES
+
     def receive(self, provider: str, integration_id: UUID, query: Mapping[str, str], arrival: Arrival) -> int:
-        """Take one request. How many new messages it held. Raises HookRefused with the status to answer."""
+        """Take one request to an account. How many new messages it held. Raises HookRefused with what to answer."""
+        facts, account = self._account(provider, integration_id)
+        if "delivery" in query:
+            return self._called_back(account, query, arrival)
+        return self._told(facts, _inbound(facts), account, arrival)
+
+    def receive_for_app(self, provider: str, arrival: Arrival) -> int:
+        """Take one request to all accounts of our app at a provider: what it is about says whose it is.
+
+        How many new messages it held. Raises HookRefused with what to answer.
+        """
+        facts = _by_app(provider)
+        inbound = _inbound(facts)
+        try:
+            notices = self._proven(inbound, self.installed[provider].credentials, arrival)
+        except HookRefused as refused:
+            self._keep_refused(provider, None, arrival, str(refused))
+            raise
+        with self.engine.begin() as connection:
+            return sum(
+                _take(connection, account, arrival, notice, alone=len(notices) == 1)
+                for notice in notices
+                for account in self._meant(connection, provider, inbound, notice)
+            )
+
+    def handshake(self, provider: str, query: Mapping[str, str]) -> str:
+        """What to answer a provider that asks whether an address is ours. Raises HookRefused."""
+        inbound = _inbound(_by_app(provider))
+        answer = inbound.handshake(query, handshake_token(self.installed[provider].credentials, inbound))
+        if answer is None:
+            raise HookRefused(403, "The verify token is not the one that `mesh integrations show` shows.")
+        return answer
+
+    def not_taken(self, provider: str, integration_id: UUID, arrival: Arrival, status: int, reason: str) -> HookRefused:
+        """Keep, with the reason, a request that was not even read to its end. Raises HookRefused for nobody's."""
+        self._account(provider, integration_id)
+        self._keep_refused(provider, integration_id, arrival, reason)
+        return HookRefused(status, reason)
+
+    def _account(self, provider: str, integration_id: UUID) -> tuple[Provider, Any]:
         with self.engine.begin() as connection:
             account = db.integrations.get(connection, integration_id)
         facts = PROVIDERS.get(provider)
         if facts is None or account is None or account.provider != provider or account.state == "disconnected":
             raise HookRefused(404, "There is no such account here.")
-        if "delivery" in query:
-            return self._called_back(account, query, arrival)
-        if facts.inbound is None:
-            raise HookRefused(404, f"{facts.title} sends no webhooks that are understood here.")
-        return self._told(facts, facts.inbound, account, arrival)
+        return facts, account
+
+    def _delivery_of(self, integration_id: UUID, query: Mapping[str, str]) -> UUID | None:
+        """The delivery that a callback's address proves to be for; None where it proves nothing."""
+        delivery_id = _uuid(query.get("delivery", ""))
+        if delivery_id is None or not self.links.opens_callback(integration_id, delivery_id, query.get("token", "")):
+            return None
+        return delivery_id
 
     def _called_back(self, account: Any, query: Mapping[str, str], arrival: Arrival) -> int:
         """The end of a delivery's work. The first message counts; repeats are answered as it was."""
-        delivery_id = _uuid(query.get("delivery", ""))
-        if delivery_id is None or not self.links.opens_callback(account.id, delivery_id, query.get("token", "")):
-            self._keep_refused(account, arrival, "The callback's token is not good.")
+        delivery_id = self._delivery_of(account.id, query)
+        if delivery_id is None:
+            self._keep_refused(account.provider, account.id, arrival, "The callback's token is not good.")
             raise HookRefused(403, "The callback's token is not good.")
         with self.engine.begin() as connection:
             new = db.inbox.accept(
@@ -91,31 +143,77 @@ class Door:
         """A provider's own webhook."""
         own = self.installed[facts.name].credentials
         secrets = credentials(account.id, account.secrets_sealed, own, self.vault)
-        arrival = replace(arrival, config=account.config)
         try:
-            inbound.verify(arrival, secrets.get(inbound.credential, ""))
-            notices = inbound.read(arrival)
+            notices = self._proven(inbound, secrets, replace(arrival, config=account.config))
+        except HookRefused as refused:
+            self._keep_refused(facts.name, account.id, arrival, str(refused))
+            raise
+        with self.engine.begin() as connection:
+            mine = [
+                notice
+                for notice in notices
+                if any(each.id == account.id for each in self._meant(connection, facts.name, inbound, notice, account))
+            ]
+            taken = sum(_take(connection, account, arrival, notice, alone=len(notices) == 1) for notice in mine)
+        if len(mine) < len(notices):
+            self._keep_refused(facts.name, account.id, arrival, "It is about another account.")
+        return taken
+
+    def _proven(self, inbound: Inbound, secrets: Mapping[str, str], arrival: Arrival) -> list[Notice]:
+        """What a request tells, each thing once. Raises HookRefused."""
+        secret = secrets.get(inbound.credential, "")
+        try:
+            if not secret and not inbound.unsigned:
+                raise Forged("No secret is set to verify webhooks with, so none is believed.")
+            inbound.verify(arrival, secret)
+            return _distinct(inbound.read(arrival))
         except Forged as error:
-            self._keep_refused(account, arrival, str(error))
             raise HookRefused(401, str(error)) from None
         except Malformed as error:
-            self._keep_refused(account, arrival, str(error))
             raise HookRefused(400, str(error)) from None
-        with self.engine.begin() as connection:
-            return sum(_take(connection, account, arrival, notice) for notice in _distinct(notices))
 
-    def _keep_refused(self, account: Any, arrival: Arrival, reason: str) -> None:
-        log.warning("hook_refused", provider=account.provider, integration_id=str(account.id), reason=reason)
+    def _meant(
+        self, connection: Connection, provider: str, inbound: Inbound, notice: Notice, account: Any = None
+    ) -> Sequence[Any]:
+        """The accounts that a notice is about: that which it came to, where it names none."""
+        if not notice.account or not inbound.known_by:
+            return [account] if account is not None else []
+        return db.integrations.known_as(connection, provider, notice.account, inbound.known_by)
+
+    def _keep_refused(self, provider: str, integration_id: UUID | None, arrival: Arrival, reason: str) -> None:
+        log.warning("hook_refused", provider=provider, integration_id=str(integration_id or ""), reason=reason)
         with self.engine.begin() as connection:
             db.inbox.refuse(
                 connection,
                 inbox_id=ids.new(),
-                provider=account.provider,
-                integration_id=account.id,
+                provider=provider,
+                integration_id=integration_id,
                 reason=reason,
                 headers=_kept(arrival),
                 body=arrival.body,
             )
+
+
+def handshake_token(credentials: Mapping[str, str], inbound: Inbound) -> str:
+    """What our app's settings at a provider have to hold, so that it finds the address to be ours; empty = no secret.
+
+    Made of the app's secret: nothing has to be stored, or set.
+    """
+    secret = credentials.get(inbound.credential, "")
+    return hmac.digest(secret.encode(), b"mesh webhook handshake", "sha256").hex()[:32] if secret else ""
+
+
+def _by_app(provider: str) -> Provider:
+    facts = PROVIDERS.get(provider)
+    if facts is None or facts.inbound is None or not facts.inbound.by_app:
+        raise HookRefused(404, "There is no such address here: an account's is /hooks/<provider>/<integration id>.")
+    return facts
+
+
+def _inbound(facts: Provider) -> Inbound:
+    if facts.inbound is None:
+        raise HookRefused(404, f"{facts.title} sends no webhooks that are understood here.")
+    return facts.inbound
 
 
 def _uuid(text: str) -> UUID | None:
@@ -129,12 +227,16 @@ def _kept(arrival: Arrival) -> dict[str, str]:
     return {name: value[:255] for name in KEPT_HEADERS if (value := arrival.headers.get(name))}
 
 
-def _distinct(notices: Sequence[Notice]) -> list[Notice]:
+def _distinct(notices: Iterable[Notice]) -> list[Notice]:
     return list({notice.external_id: notice for notice in notices}.values())
 
 
-def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice) -> bool:
-    """Store one notice and do what it asks for; False when it is known already."""
+def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice, *, alone: bool) -> bool:
+    """Store one notice and do what it asks for; False when it is known already.
+
+    Of a request with many, each keeps its own part; of one that proves nothing, nothing is kept.
+    """
+    body = arrival.body if alone else jsontext.text(notice.data).encode()
     inbox_id = ids.new()
     new = db.inbox.accept(
         connection,
@@ -143,7 +245,7 @@ def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice
         integration_id=account.id,
         external_id=notice.external_id,
         headers=_kept(arrival),
-        body=arrival.body,
+        body=body if notice.proven else b"",
     )
     if new and notice.publishes is not None:
         _publish(connection, account, inbox_id, notice)
@@ -155,6 +257,8 @@ def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice
 def _publish(connection: Connection, account: Any, inbox_id: UUID, notice: Notice) -> None:
     assert notice.publishes is not None
     event_type, data = notice.publishes
+    if event_types()[event_type].addressable:
+        data = {**data, "integration_id": str(account.id)}
     key = f"hook:{account.id}:{notice.external_id}"[:255]
     try:
         (accepted,) = accept(connection, [NewEvent(account.tenant_id, event_type, data, key)])

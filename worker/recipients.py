@@ -47,7 +47,7 @@ class Recipients:
         if only is not None:
             return only_to(event, only, known, PROVIDERS)
         kind = event_types().get(event.type)
-        return route(event, known, PROVIDERS, addressed=kind is not None and kind.addressed)
+        return route(event, known, PROVIDERS, addressed=kind is not None and kind.names_account(event.data))
 
 
 def _recipient(row: Any) -> Recipient:

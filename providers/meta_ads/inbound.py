@@ -174,4 +174,4 @@ def _malformed() -> NoReturn:
     raise Malformed("The body is not what Meta sends: an object with a list `entry`.")
 
 
-INBOUND = Inbound(verify=verify, read=read, handshake=handshake)
+INBOUND = Inbound(verify=verify, read=read, handshake=handshake, by_app=True, known_by=("page_id",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -244,7 +245,43 @@ def test_bodies_that_are_too_long_or_compressed_are_refused(doors: str, mesh: Me
     url = f"{doors}/hooks/elevenlabs/{told}"
     assert post(url, bytes(1024 * 1024 + 1), **{"X-Proof": SECRET}).status_code == 413
     assert post(url, b"u1", **{"X-Proof": SECRET, "Content-Encoding": "gzip"}).status_code == 415
-    assert mesh.count("inbox") == 0
+    assert [(row.verdict, row.reason[:19]) for row in mesh.sql("select * from inbox order by id")] == [
+        ("refused", "The body is longer "),
+        ("refused", "Send the body as it"),
+    ]
+    assert post(f"{doors}/hooks/elevenlabs/{uuid4()}", bytes(1024 * 1024 + 1)).status_code == 404
+    assert mesh.count("inbox") == 2
+
+
+def test_the_end_of_paid_work_may_be_long(doors: str, mesh: Mesh, called: UUID) -> None:
+    url, long = mesh.delivery(called).progress["url"], json.dumps({"result": "x" * 2 * 1024 * 1024}).encode()
+    assert post(url.replace("token=", "token=x"), long).status_code == 413
+    assert post(url, long).status_code == 200
+    mesh.drain()
+    assert mesh.delivery(called).result == {"said": long.decode()}
+
+
+def test_without_a_secret_nothing_is_believed(
+    doors: str, mesh: Mesh, told: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = replace(PROVIDERS["elevenlabs"], inbound=Inbound(lambda *_: None, read, credential="never_set"))
+    monkeypatch.setitem(PROVIDERS, "elevenlabs", facts)
+    assert post(f"{doors}/hooks/elevenlabs/{told}", b"u1").status_code == 401
+    assert mesh.count("events") == 0
+
+
+def test_what_proves_nothing_is_a_hint_of_which_nothing_is_kept(
+    doors: str, mesh: Mesh, told: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hint(arrival: Arrival) -> list[Notice]:
+        return [Notice("of this minute", "hint", stream=streams[0], proven=False)]
+
+    streams = [stream.name for stream in PROVIDERS["elevenlabs"].streams]
+    unsigned = Inbound(lambda *_: None, hint, credential="never_set", unsigned=True)
+    monkeypatch.setitem(PROVIDERS, "elevenlabs", replace(PROVIDERS["elevenlabs"], inbound=unsigned))
+    assert {post(f"{doors}/hooks/elevenlabs/{told}", bytes(100_000)).status_code for _ in range(3)} == {200}
+    assert [bytes(row.body) for row in mesh.sql("select body from inbox")] == [b""]
+    assert [event.type for event in mesh.sql("select type from events")] == ["sync.due"]
 
 
 def test_a_hint_reads_its_stream_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch, doors: str, told: UUID) -> None:
