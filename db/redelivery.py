@@ -15,9 +15,13 @@ _REDELIVER = (
     "update deliveries set state = 'pending', due_at = now(), settled_at = null, dispatched_at = null,"
     " retry_count = 0, error_code = null, error_message = null,"
 )
-# Who asks for one has looked at it: what may have been done is done again, even where that is never safe. Who asks for
-# many has not: where it is never safe, they are dead letters again.
-_ONE = f"{_REDELIVER} lost_count = 0"
+# Who asks for one has looked at it: what may have been done is done again, even where that is never safe, or where the
+# last answer was that nobody can tell. Who asks for many has not: such ones are dead letters again.
+_CANNOT_BE_TOLD = (
+    "(select l.state from integration_sync_logs l where l.delivery_id = deliveries.id"
+    " order by l.started_at desc limit 1) = 'refused'"
+)
+_ONE = f"{_REDELIVER} lost_count = 0, unknown_since = case when {_CANNOT_BE_TOLD} then null else unknown_since end"
 _MANY = f"{_REDELIVER} lost_count = (unknown_since is not null)::int"
 
 

@@ -7,6 +7,7 @@ ProviderError
 ├── OutcomeUnknown           sent, no usable answer: repeat only where repeating is safe
 └── Refused                  trying again cannot help
     ├── InvalidPayload       they understood and said no
+    ├── Unsettled            it may have been done, and nobody can be asked: a person decides
     ├── CredentialsRejected  the account must be reconnected; its deliveries pause
     ├── AccountBlocked       quota, billing or plan: a person must act; its deliveries pause
     ├── Gone                 the endpoint no longer exists (410): it is disabled
@@ -81,6 +82,12 @@ class InvalidPayload(Refused):
     """The provider understood the call and said no."""
 
     code = "invalid_payload"
+
+
+class Unsettled(Refused):
+    """It may have been done, and the provider cannot be asked: only a person may have it done again."""
+
+    code = OutcomeUnknown.code
 
 
 class CredentialsRejected(Refused):

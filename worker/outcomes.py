@@ -28,6 +28,7 @@ from providers.errors import (
     ProviderError,
     RateLimited,
     Retryable,
+    Unsettled,
 )
 
 SCHEDULE_S = (5, 30, 120, 600, 3_600, 10_800, 36_000, 86_400)
@@ -235,7 +236,10 @@ def _refused(claim: Claim, error: ProviderError, exchange: Exchange | None, dura
             unknown=claim.unknown,
         )
         return Ending(claim, settlement, integration_state=parked)
-    settlement = _settlement(claim, DeliveryState.FAILED, AttemptState.REFUSED, exchange, duration_ms, error)
+    unknown = isinstance(error, Unsettled)  # many that are made due again at once are not done again
+    settlement = _settlement(
+        claim, DeliveryState.FAILED, AttemptState.REFUSED, exchange, duration_ms, error, unknown=unknown
+    )
     if claim.webhook_id:
         return Ending(claim, settlement, strain=Strain(1))
     return Ending(claim, settlement, recovered=claim.failures > 0)  # an account that says no to one event is well

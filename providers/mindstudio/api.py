@@ -16,7 +16,7 @@ from urllib.parse import quote
 import jsontext
 from model import Cost, MediaAsset, NewEvent
 from providers.contract import Call
-from providers.errors import OutcomeUnknown, Refused, Unavailable
+from providers.errors import OutcomeUnknown, Refused, Unavailable, Unsettled
 from providers.http import Answer, Headers, Request, api_request, media_request
 from providers.messages import MASK
 from providers.mindstudio.errors import FailedThere
@@ -101,7 +101,7 @@ def paid(call: Call, what: str) -> Iterator[None]:
         yield
     except FailedThere as error:
         said = f"{error} The {what} may be on the bill all the same; a replay begins it again."
-        raise Refused(said, code=error.code) from error
+        raise Unsettled(said, code=error.code) from error
     except Unavailable as error:
         if call.exchange is None or call.exchange.status is None:  # nothing was sent
             raise

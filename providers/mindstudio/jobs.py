@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import jsontext
 from model import Cost, Outcome, Wait
 from providers.contract import Action, Call, Repeat
-from providers.errors import InvalidPayload, OutcomeUnknown, Refused
+from providers.errors import InvalidPayload, Refused, Unsettled
 from providers.mindstudio import api, files
 from providers.mindstudio.errors import may_pass, words
 
@@ -80,10 +80,9 @@ def find(call: Call, job: Job) -> Outcome | None:
     if call.progress.get("by") == CALLBACK:
         came = call.known.called_back()
         return awaiting(call, AWAIT_S) if came is None else _called_back(call, job, came)
-    raise Refused(
+    raise Unsettled(
         f"The answer to a {job.name} that was begun was lost: it may have been done, and be on the bill."
-        " Look for it at MindStudio; a replay begins it again.",
-        code=OutcomeUnknown.code,
+        " Look for it at MindStudio; a replay begins it again."
     )
 
 
@@ -168,7 +167,7 @@ def _forgotten(call: Call, job: Job, error: Refused) -> Outcome:
         f"MindStudio does not tell any more how the {job.name} ended: {str(error).rstrip('.')}. It may have been done"
         f" and be on the bill{_see(call)}. A replay begins it again."
     )
-    return over(call, "end_unknown", said)
+    return over(call, "end_unknown", said, unsettled=True)
 
 
 def _await(call: Call, job: Job) -> Outcome:
@@ -180,7 +179,7 @@ def _called_back(call: Call, job: Job, came: bytes) -> Outcome:
     body = _message(came)
     if body is None:
         said = f"MindStudio called back with something that is no end of a {job.name}{_see(call)}."
-        return over(call, "callback_unreadable", f"{said} A replay begins it again.")
+        return over(call, "callback_unreadable", f"{said} A replay begins it again.", unsettled=True)
     return job.ended(call, {"result": body})
 
 
@@ -198,7 +197,8 @@ def _later(call: Call, job: Job) -> Outcome:
     wait_s = float(call.progress["wait_s"])
     if left_s > 0:
         return Wait(min(wait_s, left_s), {**call.progress, "wait_s": min(2 * wait_s, LONGEST_LOOK_S)})
-    return over(call, "not_ended", *_ran_out(call, job))
+    said, then = _ran_out(call, job)
+    return over(call, "not_ended", said, then, unsettled=not then)
 
 
 def _ran_out(call: Call, job: Job) -> tuple[str, Progress]:
@@ -235,9 +235,18 @@ def failed(call: Call, name: str, said: str, cost: Cost | None = None) -> Wait:
     return over(call, "failed_there", f"MindStudio said that the {name} failed: {reason}.", cost=cost)
 
 
-def over(call: Call, code: str, said: str, then: Progress | None = None, cost: Cost | None = None) -> Wait:
-    """The next attempt says so; one after that was asked for by a person."""
+def over(
+    call: Call,
+    code: str,
+    said: str,
+    then: Progress | None = None,
+    cost: Cost | None = None,
+    *,
+    unsettled: bool = False,
+) -> Wait:
+    """The next attempt says so; one after that was asked for by a person. `unsettled`: it may have been done."""
     facts = {"code": code, "said": said, "attempt": call.attempt_number + 1, "then": dict(then or {})}
+    facts |= {"unsettled": True} if unsettled else {}
     return Wait(0, {"step": OVER, **facts}, cost=cost)
 
 
@@ -249,7 +258,8 @@ def _over(call: Call, job: Job) -> Outcome:
 
 
 def _say(progress: Progress) -> NoReturn:
-    raise Refused(progress["said"], code=progress["code"])
+    kind = Unsettled if progress.get("unsettled") else Refused
+    raise kind(progress["said"], code=progress["code"])
 
 
 def _fetch(call: Call, job: Job) -> Outcome:

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import pytest
 
+import db.redelivery
+import db.replays
 from db.redelivery import redeliver
 from tests.db.claims import expire
 from tests.mesh import TENANT, Mesh, eventually
@@ -145,6 +147,22 @@ def test_a_lost_answer_is_a_dead_letter_that_says_so_and_a_replay_runs_it_again(
     replay(agents, delivery_id)
     assert step(agents, delivery_id, 4).state == "succeeded"
     assert bill(agents)["runs"] == 2
+
+
+def test_many_that_are_replayed_at_once_are_not_paid_for_twice(agents: Mesh) -> None:
+    agents.sandbox.control.add_rule(BEGIN, {"drop": "after"}, times=1)
+    delivery_id = run(agents)
+    step(agents, delivery_id, 2)
+    with agents.engine.begin() as connection:
+        asked = db.replays.create(connection, requested_by="test", provider="mindstudio")
+        replay_of_all = db.replays.lock_next(connection)
+        assert replay_of_all is not None
+        moved, _ = db.redelivery.redeliver_step(connection, replay_of_all, limit=10)
+    assert (replay_of_all["id"], moved) == (asked, 1)
+    agents.drain()
+    dead = agents.delivery(delivery_id)
+    assert (dead.state, dead.error_code) == ("failed", "outcome_unknown")
+    assert bill(agents)["runs"] == 1
 
 
 def test_a_worker_that_died_after_the_run_was_begun(agents: Mesh) -> None:

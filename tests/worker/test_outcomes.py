@@ -24,6 +24,7 @@ from providers.errors import (
     Retryable,
     TargetForbidden,
     Unavailable,
+    Unsettled,
     Unsupported,
 )
 from tests.worker.claims import a_claim, a_provider
@@ -60,6 +61,7 @@ TABLE: list[tuple[Any, Mapping[str, Any], str, str, Any, int, Any, Any]] = [
     (OutcomeUnknown(), {"retry_count": len(SCHEDULE_S)}, "failed", "lost", ENDED, 0, 1, 0),
     (Refused(), {}, "failed", "refused", ENDED, 0, None, None),
     (InvalidPayload(), {}, "failed", "refused", ENDED, 0, None, None),
+    (Unsettled(), {}, "failed", "refused", ENDED, 0, None, None),
     (TargetForbidden(), {}, "failed", "refused", ENDED, 0, None, None),
     (Unsupported(), {}, "failed", "refused", ENDED, 0, None, None),
     (Gone(), {}, "failed", "refused", ENDED, 0, None, None),
@@ -130,6 +132,10 @@ def test_a_lost_answer_is_repeated_only_where_that_is_safe(repeat: Repeat, state
 def test_what_was_unknown_stays_unknown_until_there_is_an_answer(result: ProviderError) -> None:
     assert end(result, unknown=True).settlement.unknown
     assert not end(result).settlement.unknown
+
+
+def test_what_nobody_can_be_asked_about_stays_unknown() -> None:
+    assert end(Unsettled()).settlement.unknown
 
 
 @pytest.mark.parametrize("result", [Done(), Refused()])

@@ -126,7 +126,7 @@ def test_a_token_that_is_not_known_any_more_leaves_the_end_unknown(status: int) 
     assert isinstance(run.step(), Wait)
     with pytest.raises(Refused, match="may have been done and be on the bill: look at thread th_9 there") as refused:
         run.step()
-    assert (refused.value.code, type(refused.value)) == ("end_unknown", Refused)
+    assert (refused.value.code, type(refused.value)) == ("end_unknown", Unsettled)
     run.step()  # a person makes it due again
     assert run.progress == {}
     assert isinstance(run.step(), Wait)

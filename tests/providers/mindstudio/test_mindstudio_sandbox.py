@@ -17,6 +17,7 @@ from providers.errors import (
     RateLimited,
     Refused,
     Retryable,
+    Unsettled,
 )
 from providers.http import HttpTransport, media_request
 from providers.mindstudio import PROVIDER, runs, steps, tasks
@@ -110,8 +111,8 @@ def test_a_token_that_expired(walk: Any, sandbox: Sandbox) -> None:
         ("mindstudio:rate_limited_date", RateLimited),
         ("mindstudio:gateway", OutcomeUnknown),
         ("mindstudio:gateway_timeout_after", OutcomeUnknown),
-        ("mindstudio:internal_after", Refused),
-        ("mindstudio:error_text", Refused),
+        ("mindstudio:internal_after", Unsettled),
+        ("mindstudio:error_text", Unsettled),
         ("mindstudio:details_object", InvalidPayload),
         ("mindstudio:details_text", InvalidPayload),
         ("mindstudio:forbidden", Refused),
