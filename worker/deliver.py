@@ -27,7 +27,7 @@ from worker.calls import KEPT
 from worker.dispatch import FEW
 from worker.gate import HOLD_S
 from worker.known import KnownRows
-from worker.limits import Cap, app_rate, cap_in_force, rate_in_force, target_url
+from worker.limits import Caps, app_rate, caps_in_force, rate_in_force, target_url
 from worker.media import MediaFolder
 from worker.outcomes import Claim
 from worker.pacing import Heard, Paced
@@ -127,7 +127,7 @@ def _as_claim(row: Any) -> Claim:
 def _admitted(claims: Sequence[Claim], answering_s: Sequence[float | None], resources: Resources) -> list[Turn]:
     """What the gate lets through; the rest goes back, and uses no attempt."""
     rates = [_rate(claim, resources.vault) for claim in claims]
-    caps = [claim_cap(claim, resources) for claim in claims]
+    caps = [claim_caps(claim, resources) for claim in claims]
     waits = resources.gate.waits(claims, rates, caps, hold_s=HOLD_S, answering_s=answering_s)
     turns = list(zip(claims, waits, strict=True))
     late = [GiveBack(claim.delivery_id, claim.attempt_id, wait_s) for claim, wait_s in turns if wait_s > HOLD_S]
@@ -141,9 +141,9 @@ def _rate(claim: Claim, vault: Vault) -> Rate | None:
     return rate_in_force(claim.provider, claim.rate_per_s, claim.webhook_id, claim.url_sealed, vault)
 
 
-def claim_cap(claim: Claim, resources: Resources) -> Cap | None:
+def claim_caps(claim: Claim, resources: Resources) -> Caps:
     """How many calls may be made at once of those that this one belongs to."""
-    return cap_in_force(claim, lambda: _credentials(claim, resources))
+    return caps_in_force(claim, lambda: _credentials(claim, resources))
 
 
 def _credentials(claim: Claim, resources: Resources) -> Mapping[str, str]:
@@ -218,9 +218,9 @@ def _transport(claim: Claim, resources: Resources) -> Transport:
     shared = app_rate(claim.provider)
     if shared is not None:
         transport = Paced(transport, resources.gate, shared, prepaid=int(claim.rate_per_s is None))
-    ceiling, cap = claim.provider.ceiling, claim_cap(claim, resources)
-    if ceiling is not None and cap is not None:
-        transport = Heard(transport, resources.gate, cap, ceiling.read)
+    ceiling, (_, shared_cap) = claim.provider.ceiling, claim_caps(claim, resources)
+    if ceiling is not None and shared_cap is not None:
+        transport = Heard(transport, resources.gate, shared_cap, ceiling.read)
     return transport
 
 

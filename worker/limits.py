@@ -35,32 +35,24 @@ def app_rate(provider: Provider) -> Rate | None:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most so many calls at once of all that share `key`.
-
-    `own` is what the account's owner set; `first` what the provider's ceiling is taken for until an answer has told.
-    """
+    """At most `count` calls at once of all that share `key`; of a ceiling, until an answer has told another number."""
 
     key: str
-    own: int | None = None
-    first: int | None = None
-
-    def most(self, told: int | None) -> int:
-        """How many at once; `told`: what the provider has said."""
-        ceiling = (told or self.first) if self.first else None
-        return min(each for each in (self.own, ceiling) if each is not None)
+    count: int
 
 
-def cap_in_force(claim: Claim, credentials: Callable[[], Mapping[str, str]]) -> Cap | None:
-    """The target's own cap; where the provider has a ceiling, that of all accounts with the same credential.
+Caps = tuple[Cap | None, Cap | None]  # the target's own, and that of all with the same credential
 
-    An account's own cap below the ceiling then holds for all of them: too few calls are better than too many.
-    """
+
+def caps_in_force(claim: Claim, credentials: Callable[[], Mapping[str, str]]) -> Caps:
+    """How many calls may be made at once: by the target's owner, and by its provider."""
+    own = Cap(str(claim.target_id), claim.max_in_flight) if claim.max_in_flight else None
     ceiling = claim.provider.ceiling
     lane = ceiling.lane(claim.event.type, claim.event.data, claim.config) if ceiling else ""
     if ceiling is None or not lane:
-        return Cap(str(claim.target_id), claim.max_in_flight) if claim.max_in_flight else None
+        return own, None
     account = hashlib.sha256(credentials().get("api_key", "").encode()).hexdigest()[:24]
-    return Cap(f"{claim.provider.name}:{account}:{lane}", claim.max_in_flight, ceiling.first)
+    return own, Cap(f"{claim.provider.name}:{account}:{lane}", ceiling.first)
 
 
 def target_url(webhook_id: UUID | None, url_sealed: str | None, vault: Vault) -> str:

@@ -30,7 +30,7 @@ from worker.app import app
 from worker.attempts import QUICK_BUDGET_S, renewed
 from worker.batching import GroupCommit
 from worker.calls import CallLoop
-from worker.deliver import claim_cap, run
+from worker.deliver import claim_caps, run
 from worker.direct import Direct
 from worker.dispatch import FEW, Dispatcher
 from worker.enqueue import Accepted, wake
@@ -165,8 +165,7 @@ class Resources:
 
     def ended(self, claim: Claim, ended: Ending | None) -> None:
         """A call ended; None: its delivery has a newer holder, whose outcome counts. Only on the calls' loop."""
-        cap = claim_cap(claim, self)
-        if cap is not None:
+        for cap in filter(None, claim_caps(claim, self)):
             aside(partial(self.gate.leave, cap, claim.attempt_id))
         if ended is not None:
             self._endings.append(ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,8 +14,8 @@ from providers import PROVIDERS
 from providers.contract import Ceiling
 from tests.mesh import Mesh
 from tests.worker.claims import NOW, a_claim
-from worker.gate import CAP_RETRY_S, Gate
-from worker.limits import Cap, cap_in_force
+from worker.gate import CAP_LONGEST_S, CAP_RETRY_S, Gate
+from worker.limits import Cap, Caps, caps_in_force
 
 KEY = "key-of-acme"
 CEILING = PROVIDERS["elevenlabs"].ceiling
@@ -29,28 +30,20 @@ def other(mesh: Mesh) -> Iterator[Mesh]:
     second.close()
 
 
-def admitted(gate: Gate, caps: list[Cap | None]) -> int:
+def admitted(gate: Gate, caps: list[Cap], *, own: Cap | None = None) -> int:
     claims = [a_claim(integration_id=uuid4()) for _ in caps]
-    return gate.waits(claims, [None] * len(caps), caps).count(0.0)
+    return gate.waits(claims, [None] * len(caps), [(own, cap) for cap in caps]).count(0.0)
 
 
 def test_what_an_answer_tells_holds_for_every_worker(mesh: Mesh, other: Mesh) -> None:
-    cap = Cap("p:account:standard", first=2)
+    cap = Cap("p:account:standard", 2)
     here, there = mesh.resources.gate, other.resources.gate
     assert admitted(here, [cap] * 5) == 2
     here.told(cap, 4)
     assert admitted(there, [cap] * 5) == 2, "two are under way already"
     here.told(cap, 3)
     assert admitted(there, [cap]) == 0
-    assert admitted(there, [Cap("p:account:turbo", first=2)] * 5) == 2, "each lane has its own"
-
-
-def test_an_account_s_own_cap_wins_when_it_is_lower() -> None:
-    assert Cap("k", own=1, first=2).most(15) == 1
-    assert Cap("k", own=9, first=2).most(None) == 2
-    assert Cap("k", own=9, first=2).most(5) == 5
-    assert Cap("k", own=9).most(5) == 9
-    assert Cap("k", first=2).most(None) == 2
+    assert admitted(there, [Cap("p:account:turbo", 2)] * 5) == 2, "each lane has its own"
 
 
 def test_accounts_with_the_same_credential_share_a_ceiling() -> None:
@@ -59,7 +52,7 @@ def test_accounts_with_the_same_credential_share_a_ceiling() -> None:
     claim = a_claim(provider=PROVIDERS["elevenlabs"], event=speech)
 
     def cap(key: str) -> Cap | None:
-        return cap_in_force(claim, lambda: {"api_key": key})
+        return caps_in_force(claim, lambda: {"api_key": key})[1]
 
     one, same, another = cap("secret-a"), cap("secret-a"), cap("secret-b")
     assert one is not None
@@ -68,7 +61,7 @@ def test_accounts_with_the_same_credential_share_a_ceiling() -> None:
 
 
 def test_ceilings_are_lost_with_redis_and_learned_anew(mesh: Mesh) -> None:
-    cap = Cap("p:account:standard", first=2)
+    cap = Cap("p:account:standard", 2)
     mesh.resources.gate.told(cap, 10)
     mesh.redis.flushdb()
     assert admitted(mesh.resources.gate, [cap] * 5) == 2
@@ -96,11 +89,53 @@ def test_two_workers_never_have_more_under_way_than_the_plan_allows(mesh: Mesh, 
 
 
 def test_who_finds_no_place_uses_no_attempt(mesh: Mesh) -> None:
-    cap = Cap("p:account:standard", first=1)
+    cap = Cap("p:account:standard", 1)
     claims = [a_claim(integration_id=uuid4()) for _ in range(2)]
-    assert mesh.resources.gate.waits(claims, [None] * 2, [cap] * 2) == [0.0, CAP_RETRY_S]
+    caps: list[Caps] = [(None, cap)] * 2
+    assert mesh.resources.gate.waits(claims, [None] * 2, caps) == [0.0, CAP_RETRY_S]
     mesh.resources.gate.leave(cap, claims[0].attempt_id)
-    assert mesh.resources.gate.waits(claims[1:], [None], [cap]) == [0.0]
+    assert mesh.resources.gate.waits(claims[1:], [None], caps[1:]) == [0.0]
+
+
+def test_an_account_s_own_cap_is_kept_over_all_its_lanes(mesh: Mesh) -> None:
+    gate, own = mesh.resources.gate, Cap("account", 1)
+    assert admitted(gate, [Cap("p:key:standard", 5)], own=own) == 1
+    assert admitted(gate, [Cap("p:key:turbo", 5)], own=own) == 0
+    assert admitted(gate, [Cap("p:key:turbo", 5)]) == 1, "who was held back took no place of the others"
+
+
+def test_who_has_a_lower_cap_of_its_own_is_not_starved_by_who_shares_its_ceiling(mesh: Mesh) -> None:
+    gate, shared = mesh.resources.gate, Cap("p:key:standard", 10)
+    assert admitted(gate, [shared] * 5) == 5
+    assert admitted(gate, [shared] * 3, own=Cap("careful", 2)) == 2
+
+
+def test_a_backlog_at_a_ceiling_comes_back_by_and_by(mesh: Mesh) -> None:
+    gate, cap = mesh.resources.gate, Cap("p:key:standard", 4)
+    first = [a_claim(integration_id=uuid4()) for _ in range(4)]
+    many = [a_claim(integration_id=uuid4()) for _ in range(200)]
+    assert gate.waits(first, [None] * 4, [(None, cap)] * 4) == [0.0] * 4
+    (key,) = mesh.redis.keys("*cap:p:key:standard")
+    mesh.redis.zincrby(key, -2, str(first[0].attempt_id))  # its place was held for two seconds
+    gate.leave(cap, first[0].attempt_id)
+    assert gate.waits(first[:1], [None], [(None, cap)]) == [0.0]
+    waits = gate.waits(many, [None] * 200, [(None, cap)] * 200)
+    assert waits[0] == pytest.approx(CAP_RETRY_S, abs=0.05)
+    assert waits[1] - waits[0] == pytest.approx(2 / 4, abs=0.05), "a place is free every half second"
+    assert waits == sorted(waits)
+    assert waits[-1] == CAP_LONGEST_S
+
+
+def test_a_free_place_is_for_who_waited(mesh: Mesh) -> None:
+    gate, cap = mesh.resources.gate, Cap("p:key:standard", 1)
+    holding, waiting, new = (a_claim(integration_id=uuid4()) for _ in range(3))
+    back = a_claim(integration_id=uuid4(), first_attempt_at=NOW - timedelta(seconds=9))
+    caps: list[Caps] = [(None, cap)]
+    gate.waits([holding], [None], caps)
+    gate.waits([waiting, back, new], [None] * 3, caps * 3)
+    gate.leave(cap, holding.attempt_id)
+    assert gate.waits([new], [None], caps)[0] > 0
+    assert gate.waits([back], [None], caps) == [0.0]
 
 
 def test_the_lanes_of_a_provider_are_told_apart() -> None:

@@ -53,7 +53,7 @@ def test_accounts_of_two_tenants_share_it_in_all_workers(mesh: Mesh) -> None:
         wait
         for gate in gates
         for wait in gate.waits(
-            [a_claim(SHARED, integration_id=uuid4()) for _ in rates], rates, [None] * len(rates), hold_s=HOLD_S
+            [a_claim(SHARED, integration_id=uuid4()) for _ in rates], rates, [(None, None)] * len(rates), hold_s=HOLD_S
         )
     ]
     assert waits[:5] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=0.05)
