@@ -629,8 +629,8 @@ begin
             publish_event.type, missing, publish_event.type using errcode = 'check_violation';
     end if;
     if publish_event.id is not null and (length(publish_event.id) not between 1 and 255
-                                         or starts_with(publish_event.id, 'message:')) then
-        raise exception 'id, the idempotency key, must have 1 to 255 characters and not begin with "message:"'
+                                         or publish_event.id ~ '^(message|chain|hook):') then
+        raise exception 'id, the idempotency key, must have 1 to 255 characters and not begin with "message:", "chain:" or "hook:"'
             using errcode = 'check_violation';
     end if;
     if octet_length(publish_event.data::text) > 262144 then

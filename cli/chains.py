@@ -36,8 +36,7 @@ def apply(
     definition = _read(file)
     with session.transaction() as connection:
         made = chain_setup.apply(connection, tenant, definition)
-    what = "changed" if made.replaced else "set up"
-    say(f"Chain {made.chain} of {tenant} is {what}, with {many(made.steps, 'step', 'steps')}.")
+    say(f"Chain {made.chain} of {tenant} is {made.what}, with {many(made.steps, 'step', 'steps')}.")
     for note in made.notes:
         say(f"[yellow]Note:[/] {note}")
 

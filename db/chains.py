@@ -33,17 +33,22 @@ class NewStep:
     mapping: Mapping[str, Any]
 
 
-def following(connection: Connection, tenant_ids: Collection[str], event_types: Collection[str]) -> Rows:
-    """The steps of these tenants that events of these types may start, in order: those of replaced chains too, which
-    nothing begins with but what they have begun goes on.
+def following(
+    connection: Connection, tenant_ids: Collection[str], event_types: Collection[str], before: UUID | None
+) -> Rows:
+    """The steps of these tenants that events of these types may start, in order.
+
+    `before`: the step that the events came of, whose chain goes on, replaced or not.
     """
     return run(
         connection,
         f"{_STEP} where c.tenant_id = any(%(tenants)s) and c.event_type = any(%(types)s)"
-        " and c.state in ('active', 'replaced') and (c.state = 'active' or c.after_id is not null)"
+        " and c.state in ('active', 'replaced')"
+        " and (c.state = 'active' and c.after_id is null or c.after_id = %(before)s::uuid)"
         " order by c.tenant_id, c.chain, c.position",
         tenants=list(tenant_ids),
         types=list(event_types),
+        before=before,
     )
 
 
@@ -107,14 +112,36 @@ def insert(connection: Connection, tenant_id: str, chain: str, steps: Collection
 
 
 def set_state(connection: Connection, tenant_id: str, chain: str, state: str) -> int:
-    """Enable, disable, replace or remove a chain that stands. How many steps it has."""
-    return len(
+    """Enable, disable or remove a chain that stands. How many steps it has.
+
+    Unless it is enabled, what earlier definitions of it have begun stops too.
+    """
+    rows = run(
+        connection,
+        "with was as (select id, state from chain_steps where tenant_id = %(tenant)s and chain = %(chain)s"
+        " and (state in ('active', 'disabled') or (state = 'replaced' and %(state)s <> 'active')) for update)"
+        " update chain_steps c set state = case when was.state = 'replaced' then 'removed' else %(state)s end,"
+        " updated_at = now(), version = version + 1 from was where c.id = was.id"
+        " returning was.state = 'replaced' as replaced",
+        tenant=tenant_id,
+        chain=chain,
+        state=state,
+    )
+    return sum(not row.replaced for row in rows)
+
+
+def replace(connection: Connection, tenant_id: str, chain: str) -> bool:
+    """Make room for another definition of a chain: what it has begun goes on, unless it was disabled.
+
+    Whether there was one.
+    """
+    return bool(
         run(
             connection,
-            "update chain_steps set state = %(state)s, updated_at = now(), version = version + 1"
+            "update chain_steps set state = case state when 'disabled' then 'removed' else 'replaced' end,"
+            " updated_at = now(), version = version + 1"
             " where tenant_id = %(tenant)s and chain = %(chain)s and state in ('active', 'disabled') returning id",
             tenant=tenant_id,
             chain=chain,
-            state=state,
         )
     )

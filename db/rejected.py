@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.engine import Rows, run
+from db.engine import Rows, columns, run
 
 KEPT_BYTES = 8 * 1024 * 1024  # of a body; a larger one is cut, its true size is recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One message that was not accepted, and why."""
+
+    id: UUID
+    door: str
+    reason: str
+    body: bytes = field(repr=False)
+    tenant_id: str | None = None
+    event_type: str | None = None
+    event_id: UUID | None = None
 
 
 def insert(
@@ -24,20 +39,28 @@ def insert(
     event_id: UUID | None = None,
 ) -> None:
     """Keep one rejected message. The same id again (a redelivered message) makes nothing new."""
+    insert_many(connection, [Rejection(rejected_id, door, reason, body, tenant_id, event_type, event_id)])
+
+
+def insert_many(connection: Connection, rejections: Sequence[Rejection]) -> None:
+    """Keep rejected messages, by one statement."""
+    names = ("id", "door", "reason", "body", "size", "tenant_id", "event_type", "event_id")
+    rows = [
+        (str(r.id), r.door, r.reason, r.body[:KEPT_BYTES], len(r.body), r.tenant_id, r.event_type, _text(r.event_id))
+        for r in rejections
+    ]
     run(
         connection,
         "insert into rejected_events (id, door, reason, body, body_size, tenant_id, event_type, event_id)"
-        " values (%(id)s, %(door)s, %(reason)s, %(body)s, %(size)s, %(tenant)s, %(type)s, %(event)s)"
+        " select * from unnest(%(id)s::uuid[], %(door)s::text[], %(reason)s::text[], %(body)s::bytea[],"
+        " %(size)s::bigint[], %(tenant_id)s::text[], %(event_type)s::text[], %(event_id)s::uuid[])"
         " on conflict (id) do nothing",
-        id=rejected_id,
-        door=door,
-        reason=reason,
-        body=body[:KEPT_BYTES],
-        size=len(body),
-        tenant=tenant_id,
-        type=event_type,
-        event=event_id,
+        **columns(rows, names),
     )
+
+
+def _text(value: UUID | None) -> str | None:
+    return str(value) if value else None
 
 
 def page(connection: Connection, *, limit: int = 50) -> Rows:

@@ -101,6 +101,21 @@ def delete_inbox(connection: Connection, *, days: float, limit: int) -> Step:
     )
 
 
+def delete_chain_steps(connection: Connection, *, days: float, limit: int) -> Step:
+    """Delete steps that were replaced or removed so long ago that nothing goes on by them any more."""
+    return _all_deleted(
+        limit,
+        count(
+            connection,
+            "with step as materialized (select id from chain_steps where state in ('replaced', 'removed')"
+            " and updated_at < now() - %(days)s * interval '1 day' limit %(limit)s for update skip locked)"
+            " delete from chain_steps where id in (select id from step)",
+            days=days,
+            limit=limit,
+        ),
+    )
+
+
 def delete_stray_attempts(connection: Connection, *, days: float, limit: int) -> Step:
     """Delete old attempts from the default partition, where rows are for which no partition was made in time."""
     return _all_deleted(

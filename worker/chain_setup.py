@@ -27,7 +27,7 @@ from providers import PROVIDERS
 from worker import ids
 from worker.catalog import EventType, event_types
 from worker.catalog import unknown as unknown_type
-from worker.chain_loops import find_loop, published
+from worker.chain_loops import SYNC_DUE, find_loop, published
 from worker.mapping import MappingError, Path, paths
 from worker.tenants import unknown as unknown_tenant
 
@@ -41,11 +41,14 @@ class ChainError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A chain that was stored. `notes` are sentences about what may be a slip, though it is allowed."""
+    """A chain that was stored. `notes` are sentences about what may be a slip, though it is allowed.
+
+    `what` it came to: "set up", "changed", or "as it was" where the same definition stood already.
+    """
 
     chain: str
     steps: int
-    replaced: bool
+    what: str
     notes: tuple[str, ...]
 
 
@@ -60,11 +63,30 @@ def apply(connection: Connection, tenant_id: str, definition: Any) -> Applied:
     db.chains.lock_tenant(connection, tenant_id)
     accounts = _Accounts(tenant_id, db.integrations.every(connection, tenant_id))
     steps = _steps(given, accounts)
-    notes = tuple(_notes(steps))
-    replaced = db.chains.set_state(connection, tenant_id, name, "replaced") > 0
+    notes = (*_notes(steps), *_returning(steps, accounts))
+    if _stands(steps, db.chains.of_tenant(connection, tenant_id, chain=name)):
+        return Applied(name, len(steps), "as it was", notes)
+    replaced = db.chains.replace(connection, tenant_id, name)
     _refuse_loops(connection, tenant_id, accounts, steps)
     db.chains.insert(connection, tenant_id, name, steps)
-    return Applied(name, len(steps), replaced, notes)
+    return Applied(name, len(steps), "changed" if replaced else "set up", notes)
+
+
+def _stands(steps: Sequence[NewStep], rows: Sequence[Any]) -> bool:
+    """Whether these very steps are there already, and active."""
+    return all(row.state == "active" for row in rows) and _facts(steps) == _facts(rows)
+
+
+def _facts(steps: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What steps say, whatever their ids."""
+    places = {step.id: step.position for step in steps}
+    return [
+        (
+            *(step.position, places.get(step.after_id), step.event_type, step.integration_id, step.action),
+            *(dict(step.filters), dict(step.mapping)),
+        )
+        for step in steps
+    ]
 
 
 def set_state(connection: Connection, tenant_id: str, chain: str, state: str) -> int:
@@ -84,8 +106,23 @@ def _refuse_loops(connection: Connection, tenant_id: str, accounts: _Accounts, n
     there = [row for row in db.chains.of_tenant(connection, tenant_id) if row.state == "active"]
     providers = {row.id: str(row.provider) for row in accounts.rows}
     loop = find_loop([*there, *new], providers)
-    if loop:
-        raise ChainError(f"It would go round for ever: {' → '.join([*loop, loop[0]])}.")
+    if loop is not None:
+        way = " → ".join([*loop.steps, loop.steps[0]])
+        raise ChainError(f"It would go round for ever: {way}.{READ_BACK_HINT if loop.read_back else ''}")
+
+
+READ_BACK_HINT = " What a step changes there is read back as such an event: give the step that it starts a `where`."
+
+
+def _returning(steps: Sequence[NewStep], accounts: _Accounts) -> Iterator[str]:
+    """Steps that what they change may start again when it is read back: their `where` has to end that."""
+    for step in steps:
+        provider = accounts.provider_of(step.integration_id)
+        if step.after_id is None and step.event_type in published(provider, SYNC_DUE):
+            yield (
+                f"Step {step.position}: what it changes at {PROVIDERS[provider].title} may be read back as another"
+                f" {step.event_type}: its `where` must not hold for that."
+            )
 
 
 def nowhere(tenant_id: str, chain: str) -> str:
@@ -147,7 +184,7 @@ def _step(number: int, given: Mapping[str, Any], before: Sequence[NewStep], acco
     on = _known_type(number, "on", given.get("on"))
     action = _known_type(number, "do", given.get("do"))
     account = accounts.named(given.get("integration"), number)
-    _check_action(number, account.provider, action)
+    _check_action(number, account, action)
     after = _after(number, given.get("after"), before)
     _check_origin(number, on, after, accounts)
     mapping, filters = given.get("data"), given.get("where", {})
@@ -164,8 +201,8 @@ def _known_type(number: int, name: str, value: Any) -> str:
     return value
 
 
-def _check_action(number: int, provider: str, action: str) -> None:
-    facts = PROVIDERS[provider]
+def _check_action(number: int, account: Any, action: str) -> None:
+    facts = PROVIDERS[account.provider]
     able = sorted(each for each in facts.actions if each != "*" and not event_types()[each].addressed)
     if facts.by_webhook:
         raise ChainError(
@@ -174,6 +211,12 @@ def _check_action(number: int, provider: str, action: str) -> None:
         )
     if action not in able:
         raise ChainError(f"Step {number}: {facts.title} cannot do {action}: it can do {', '.join(able)}.")
+    needs = facts.actions[action].needs
+    if needs and not account.config.get(needs):
+        raise ChainError(
+            f"Step {number}: {account.provider}/{account.name} has no {needs}, which {action} needs:"
+            f" `mesh integrations reconnect {account.id} --field {needs}=…` sets it."
+        )
 
 
 def _after(number: int, given: Any, before: Sequence[NewStep]) -> NewStep | None:

@@ -10,7 +10,7 @@ The first step of a chain is started by any event of its type, the others only b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 import db.chains
 import db.events
 import db.rejected
+from db.rejected import Rejection
 from model import Event, NewEvent
 from worker import ids
 from worker.event_checks import EventRejected, parse
@@ -51,12 +52,24 @@ def follow(connection: Connection, events: Sequence[Event], cause: Event | None)
     if not happened:
         return []
     tenants, types = {event.tenant_id for event in happened}, {event.type for event in happened}
-    steps = db.chains.following(connection, tenants, types)
     before = cause.chain_step_id if cause is not None else None
-    found = [
-        _follow_or_keep(connection, step, event) for event in happened for step in steps if starts(step, event, before)
-    ]
-    return [each for each in found if each is not None]
+    steps = db.chains.following(connection, tenants, types, before)
+    line = cache(partial(_line, connection, cause)) if cause is not None else list
+    followed, refused = [], []
+    for event, step in ((event, step) for event in happened for step in steps if starts(step, event, before)):
+        try:
+            followed.append(_follow(step, event, line))
+        except EventRejected as error:
+            refused.append(_rejection(step, event, str(error)))
+    if refused:
+        log.warning("chain_steps_not_followed", count=len(refused), reason=refused[0].reason)
+        db.rejected.insert_many(connection, refused)
+    return followed
+
+
+def _line(connection: Connection, cause: Event) -> list[Event]:
+    """What an event of this cause came of, nearest first."""
+    return [cause, *db.events.ancestors(connection, cause.id)]
 
 
 def starts(step: Any, event: Event, before: UUID | None) -> bool:
@@ -69,31 +82,27 @@ def starts(step: Any, event: Event, before: UUID | None) -> bool:
     )
 
 
-def _follow_or_keep(connection: Connection, step: Any, event: Event) -> Followed | None:
-    """What a step makes of an event, or None: the reason is kept."""
-    try:
-        return follow_step(connection, step, event)
-    except EventRejected as error:
-        log.warning("chain_step_not_followed", chain=step.chain, position=step.position, reason=str(error))
-        db.rejected.insert(
-            connection,
-            rejected_id=uuid5(step.id, str(event.id)),
-            door="chain",
-            reason=str(error),
-            body=json.dumps({"chain_step_id": str(step.id)}).encode(),
-            tenant_id=event.tenant_id,
-            event_type=step.action,
-            event_id=event.id,
-        )
-        return None
+def _rejection(step: Any, event: Event, reason: str) -> Rejection:
+    return Rejection(
+        id=uuid5(step.id, str(event.id)),
+        door="chain",
+        reason=reason,
+        body=json.dumps({"chain_step_id": str(step.id)}).encode(),
+        tenant_id=event.tenant_id,
+        event_type=step.action,
+        event_id=event.id,
+    )
 
 
 def follow_step(connection: Connection, step: Any, event: Event) -> Followed:
-    """What a step makes of an event. Raises EventRejected."""
+    """What a step makes of an event that is stored. Raises EventRejected."""
+    return _follow(step, event, cache(partial(db.events.ancestors, connection, event.id)))
+
+
+def _follow(step: Any, event: Event, ancestors: Callable[[], Sequence[Event]]) -> Followed:
     where = f"Step {step.position} of chain {step.chain}"
     if step.integration_state == "disconnected":
         raise EventRejected(f"{where}: its integration {step.integration_id} is disconnected.")
-    ancestors = cache(partial(db.events.ancestors, connection, event.id))
     if event.caused_by is not None and any(each.chain_step_id == step.id for each in ancestors()):
         raise EventRejected(f"{where} would be followed again by what came of itself: a loop, which is refused.")
     data = _data(step, Source(event, ancestors), where)

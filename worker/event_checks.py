@@ -14,7 +14,8 @@ from worker.tenants import TENANT_ID
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_KEY_LENGTH = 255
-MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message; producers may not use it
+MESSAGE_KEY = "message:"  # how the keys begin that name an event by its message
+RESERVED_KEYS = (MESSAGE_KEY, "chain:", "hook:")  # how the mesh's own keys begin: producers may not use them
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs: Postgres takes neither
 _FIELDS = frozenset({"type", "tenant_id", "data", "id", "occurred_at"})
 
@@ -68,8 +69,9 @@ def _key(value: Any) -> str | None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_LENGTH or _UNSTORABLE.search(value):
         raise EventRejected(f"id, the idempotency key, must be a string of 1 to {MAX_KEY_LENGTH} characters.")
-    if value.startswith(MESSAGE_KEY):
-        raise EventRejected(f'id must not begin with "{MESSAGE_KEY}": such keys name events that came without one.')
+    reserved = next((each for each in RESERVED_KEYS if value.startswith(each)), None)
+    if reserved:
+        raise EventRejected(f'id must not begin with "{reserved}": such keys are the mesh\'s own.')
     return value
 
 

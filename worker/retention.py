@@ -23,6 +23,7 @@ STEP = 200  # events that one transaction looks at: some twenty milliseconds
 REJECTED_STEP = 50  # their bodies may have megabytes
 RUN_S = 30.0  # of one run; a tick comes every minute
 REST = 3.0  # between two transactions, times as long as one took
+CHAINS_REST_DAYS = 30  # that what was begun may take, after the last event that a step may still have to follow
 LOCK_WAIT_MS = 50  # for a partition's lock: the engine waits behind us so long, once a run
 
 log = structlog.get_logger("mesh.retention")
@@ -35,6 +36,7 @@ class Deleted:
     events: int = 0  # each with its deliveries
     rejected: int = 0
     inbox: int = 0  # messages of providers
+    chain_steps: int = 0  # that were replaced or removed
     attempts: int = 0  # of the default partition
     partitions: tuple[str, ...] = ()
 
@@ -43,15 +45,17 @@ def retain(engine: Engine, *, events_days: float, attempts_days: float) -> Delet
     """One run. Days of 0 mean: keep for ever."""
     until = time.monotonic() + RUN_S
     partitions: tuple[str, ...] = ()
-    events = rejected = inbox = attempts = 0
+    events = rejected = inbox = steps = attempts = 0
     if attempts_days:
         partitions = _drop_partitions(engine, attempts_days)
         attempts = _delete(engine, partial(db.retention.delete_stray_attempts, days=attempts_days, limit=STEP), until)
     if events_days:
         rejected = _delete(engine, partial(db.retention.delete_rejected, days=events_days, limit=REJECTED_STEP), until)
         inbox = _delete(engine, partial(db.retention.delete_inbox, days=events_days, limit=REJECTED_STEP), until)
+        rest = events_days + CHAINS_REST_DAYS
+        steps = _delete(engine, partial(db.retention.delete_chain_steps, days=rest, limit=STEP), until)
         events = _delete(engine, partial(db.retention.delete_events, days=events_days, limit=STEP), until)
-    deleted = Deleted(events, rejected, inbox, attempts, partitions)
+    deleted = Deleted(events, rejected, inbox, steps, attempts, partitions)
     if deleted != Deleted():
         log.info("old_rows_deleted", **asdict(deleted))
     return deleted

@@ -77,7 +77,7 @@ def test_a_chain_is_set_up_shown_and_changed(run: Run, tmp_path: Path) -> None:
     exported = shown(run(chains.app, "show", "welcome", "--tenant", "acme"))
     assert json.loads(exported) == CHAIN, "what is shown can be applied"
     again = shown(run(chains.app, "apply", "-", "--tenant", "acme", stdin=exported))
-    assert again == "Chain welcome of acme is changed, with 2 steps.\n"
+    assert again == "Chain welcome of acme is as it was, with 2 steps.\n"
 
 
 def test_what_is_wrong_is_one_sentence(run: Run, tmp_path: Path) -> None:

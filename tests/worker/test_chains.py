@@ -10,11 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from model import Cost, Done, NewEvent
+import db.events
+from model import Cost, Done, Event, NewEvent
 from providers import PROVIDERS
 from providers.contract import Action, Call
 from tests.mesh import Mesh, eventually
 from worker import accounts, chain_setup, rejections
+from worker.catalog import event_types
 from worker.chain_setup import ChainError
 from worker.enqueue import accept
 from worker.reconcile import route_events
@@ -76,7 +78,7 @@ def story(mesh: Mesh) -> list[tuple[str, Any]]:
 
 
 def test_a_chain_walks_from_account_to_account(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
-    assert applied(mesh) == chain_setup.Applied("welcome", 2, False, ())
+    assert applied(mesh) == chain_setup.Applied("welcome", 2, "set up", ())
     mesh.publish()
     mesh.drain()
     assert story(mesh) == [
@@ -351,11 +353,91 @@ def test_what_a_replaced_chain_has_begun_goes_on_by_its_old_steps(mesh: Mesh, tw
     applied(mesh)
     mesh.publish(data={"user_id": "old"})
     second = {**WELCOME["steps"][1], "data": {"text": "new"}}  # type: ignore[dict-item]
-    assert applied(mesh, {"name": "welcome", "steps": [WELCOME["steps"][0], second]}).replaced
+    assert applied(mesh, {"name": "welcome", "steps": [WELCOME["steps"][0], second]}).what == "changed"
     mesh.publish(data={"user_id": "young"})
     mesh.drain()
     said = sorted(text for kind, text in story(mesh) if kind == SPEAK)
     assert said == ["Hello old", "Hello young", "a-9 for old", "new"]
+
+
+@pytest.mark.parametrize("wanted", ["disabled", "removed"])
+def test_what_a_replaced_chain_has_begun_can_be_stopped(mesh: Mesh, two: tuple[UUID, UUID], wanted: str) -> None:
+    applied(mesh)
+    mesh.publish()
+    applied(mesh, {"name": "welcome", "steps": [step(where={"plan": "pro"})]})
+    assert state(mesh, wanted) == 1
+    mesh.drain()
+    assert [kind for kind, _ in story(mesh)] == ["user.signup", SPEAK, SPOKEN]
+
+
+def test_changing_a_disabled_chain_does_not_start_again_what_was_stopped(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
+    applied(mesh)
+    mesh.publish()
+    state(mesh, "disabled")
+    assert applied(mesh, {"name": "welcome", "steps": WELCOME["steps"][:1]}).what == "changed"
+    mesh.drain()
+    assert [kind for kind, _ in story(mesh)] == ["user.signup", SPEAK, SPOKEN]
+
+
+def test_applying_the_same_again_leaves_everything_as_it_was(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
+    applied(mesh)
+    before = mesh.sql("select * from chain_steps order by id")
+    assert applied(mesh).what == "as it was"
+    assert mesh.sql("select * from chain_steps order by id") == before
+    state(mesh, "disabled")
+    assert applied(mesh).what == "changed"
+    assert {row.state for row in mesh.sql("select state from chain_steps")} == {"removed", "active"}
+
+
+def test_events_of_one_outcome_share_the_look_at_what_they_came_of(
+    mesh: Mesh, two: tuple[UUID, UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied(mesh)
+    looks: list[UUID] = []
+    look = db.events.ancestors
+
+    def counted(connection: Any, event_id: UUID) -> list[Event]:
+        looks.append(event_id)
+        return look(connection, event_id)
+
+    monkeypatch.setattr(db.events, "ancestors", counted)
+    mesh.publish()
+    mesh.drain()
+    looks.clear()
+    with mesh.engine.begin() as connection:
+        first = mesh.one("select id from events where type = %(type)s order by id limit 1", type=SPEAK)
+        asked = db.events.as_event(connection, first)
+        facts = {"uri": "memory://a", "mime": "audio/mpeg"}
+        many = [NewEvent("acme", SPOKEN, {"asset_id": f"a{n}", **facts}, f"many:{n}") for n in range(5)]
+        many.append(NewEvent("acme", SPOKEN, facts | {"asset_id": "broken"}, "many:broken"))
+        accept(connection, many, cause=asked)
+    assert looks == [first]
+    made = [text for kind, text in story(mesh) if kind == SPEAK]
+    assert made[2:] == [*(f"a{n} for usr_31" for n in range(5)), "broken for usr_31"]
+
+
+SHOP = {"on": "product.updated", "integration": "autods", "do": "product.price_change_requested"}
+
+
+@pytest.fixture
+def shop(mesh: Mesh) -> None:
+    """An AutoDS account, whose products and orders are read."""
+    mesh.sql("insert into integrations (tenant_id, provider, name) values (%(t)s, 'autods', 'main')", t=mesh.tenant())
+
+
+def test_what_a_step_changes_must_not_start_it_when_it_is_read_back(mesh: Mesh, shop: None) -> None:
+    change = {**SHOP, "data": dict.fromkeys(event_types()[SHOP["do"]].schema["required"], "{{product_id}}")}
+    with pytest.raises(ChainError, match=r"round for ever.*read back as such an event: give the step .* a `where`"):
+        applied(mesh, {"name": "x", "steps": [change]})
+    made = applied(mesh, {"name": "x", "steps": [{**change, "where": {"state": "out_of_stock"}}]})
+    assert "may be read back as another product.updated: its `where` must not hold" in made.notes[-1]
+
+
+def test_an_account_without_what_an_action_needs_is_said(mesh: Mesh) -> None:
+    mesh.sql("insert into integrations (tenant_id, provider, name) values (%(t)s, 'meta_ads', 'main')", t=mesh.tenant())
+    fetch = {"on": "user.signup", "integration": "meta_ads", "do": "lead.fetch_requested", "data": {"lead_id": "1"}}
+    with pytest.raises(ChainError, match=r"meta_ads/main has no page_id, which lead\.fetch_requested needs"):
+        applied(mesh, {"name": "x", "steps": [fetch]})
 
 
 def test_a_chain_s_events_are_stored_with_the_event_or_not_at_all(mesh: Mesh, two: tuple[UUID, UUID]) -> None:
