@@ -18,6 +18,7 @@ from providers.errors import (
     Refused,
     Retryable,
     Unavailable,
+    Unsettled,
 )
 from providers.mindstudio import runs
 from tests.providers.doubles import Memory, Scripted, answer
