@@ -20,11 +20,12 @@ POOL_SIZE = 16
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The database, and what takes messages."""
+    """The database, what takes messages, and what the installation is set to."""
 
     engine: Engine
     links: Links
     door: Door
+    settings: Settings
 
 
 def parts(settings: Settings) -> Parts:
@@ -33,7 +34,7 @@ def parts(settings: Settings) -> Parts:
     engine = connect(database_url_of(settings), name="mesh-api", pool_size=POOL_SIZE)
     links = Links(settings.hooks_url, keys)
     facts = {name: installed(settings, provider) for name, provider in PROVIDERS.items()}
-    return Parts(engine, links, Door(engine, keys, links, facts))
+    return Parts(engine, links, Door(engine, keys, links, facts), settings)
 
 
 def of(request: Request) -> Parts:
