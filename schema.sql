@@ -650,3 +650,50 @@ begin
     perform pg_notify('mesh_events', 'events');
     return accepted;
 end $$;
+
+-- --------------------------------------------------------------------------------------------- people and what they did
+
+create table if not exists people (
+    id            uuid primary key default mesh_uuid(),
+    name          text not null unique check (name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'),
+    role          text not null check (role in ('viewer', 'operator', 'admin')),
+    tenant_id     text references tenants on delete cascade,
+    password_hash text not null,
+    state         text not null default 'active' check (state in ('active', 'disabled')),
+    created_at    timestamptz not null default now(),
+    last_login_at timestamptz
+);
+comment on column people.tenant_id is 'Null sees all tenants; anybody else this one, as if there were no other.';
+comment on column people.password_hash is 'scrypt, with its costs and its salt.';
+
+create table if not exists people_sessions (
+    token_hash bytea primary key,
+    person_id  uuid not null references people on delete cascade,
+    created_at timestamptz not null default now(),
+    seen_at    timestamptz not null default now()
+);
+create index if not exists people_sessions_person on people_sessions (person_id);
+comment on column people_sessions.token_hash is 'SHA-256 of what the browser holds.';
+
+create table if not exists login_failures (
+    name     text primary key check (length(name) <= 100),
+    failures integer not null check (failures > 0),
+    last_at  timestamptz not null default now()
+);
+create index if not exists login_failures_old on login_failures (last_at);
+comment on table login_failures is 'By name, whether anybody has it or not: who guesses learns nothing.';
+
+create table if not exists audit_log (
+    id         uuid primary key default mesh_uuid(),
+    at         timestamptz not null default now(),
+    door       text not null,
+    actor      text not null,
+    tenant_id  text,
+    action     text not null,
+    subject    text not null default '',
+    subject_id text not null default '',
+    details    jsonb not null default '{}'
+);
+create index if not exists audit_log_tenant on audit_log (tenant_id, id desc);
+create index if not exists audit_log_subject on audit_log (subject_id, id desc) where subject_id <> '';
+comment on table audit_log is 'Who did what, when, to which row; written in the transaction that does it. No secrets.';

@@ -61,6 +61,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.rejections.RejectionError": _itself,
     "worker.vault.VaultError": _itself,
     "worker.chain_setup.ChainError": _itself,
+    "worker.people.PeopleError": _itself,
     "providers.errors.TargetForbidden": _itself,
     "cli.embedded.EmbeddedError": _itself,
     "cli.processes.StackError": _itself,

@@ -28,6 +28,7 @@ COMMANDS = {
     "chains": ("chains", "What one provider's result starts at the next: chains of steps, as configuration."),
     "integrations": ("integrations", "Accounts of tenants at the providers."),
     "tenants": ("tenants", "The product's customers."),
+    "users": ("users", "People who may use the pages under /ui."),
     "keys": ("keys", "Encryption keys: make one, and move everything to the newest."),
     "db": ("database", "The database's schema."),
     "sandbox": ("sandbox", "Run the stand-ins of the providers."),
