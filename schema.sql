@@ -313,6 +313,8 @@ create index if not exists deliveries_backlog on deliveries (provider, tenant_id
     where state in ('pending', 'retrying', 'waiting') and dispatched_at is null;
 create index if not exists deliveries_sent on deliveries (provider, dispatched_at)
     where state in ('pending', 'retrying', 'waiting') and dispatched_at is not null;
+create index if not exists deliveries_error on deliveries
+    using gin (to_tsvector('simple', error_code || ' ' || coalesce(error_message, ''))) where error_code is not null;
 create index if not exists deliveries_leased on deliveries (lease_until) where state = 'running';
 -- Dead letters are few, and no delivery that succeeds comes here: what filters ask for stands in the index.
 create index if not exists deliveries_suspect on deliveries (id) where state = 'running' and lost_count >= 3;

@@ -1,4 +1,4 @@
-"""The HTTP doors: what providers call, and files that they may fetch.
+"""The HTTP side: the management API and its pages, the doors that providers call, and files that they may fetch.
 
 `uvicorn --factory api.app:serve --no-access-log`: addresses carry credentials, so they are not logged.
 """
@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api import health, hooks, media, problems
+from api import health, hooks, logins, media, problems, v1
+from api.bounds import Bounded
 from api.parts import Parts, parts
 from settings import current
+
+ABOUT = """Events in, accounts and webhooks, and everything that was done with them.
+
+Send an API key as `Authorization: Bearer mesh_…`; `mesh keys create` makes one. What goes wrong is answered as
+`application/problem+json`, whose `detail` says what to do.
+"""
 
 
 def serve() -> FastAPI:
@@ -19,9 +26,11 @@ def serve() -> FastAPI:
 
 def create(shared: Parts) -> FastAPI:
     """The application with these parts."""
-    app = FastAPI(title="Agent Mesh", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Agent Mesh", version="1", description=ABOUT, docs_url=None, redoc_url=None)
     app.state.parts = shared
     problems.install(app)
-    for router in (hooks.router, media.router, health.router):
-        app.include_router(router)
+    app.add_middleware(Bounded)
+    app.include_router(v1.router)
+    for router in (hooks.router, media.router, logins.router, health.router):
+        app.include_router(router, include_in_schema=False)
     return app

@@ -87,19 +87,7 @@ def show(chain: str, tenant: Tenant) -> None:
         rows = db.chains.of_tenant(connection, tenant, chain=chain)
     if not rows:
         raise Problem(chain_setup.nowhere(tenant, chain))
-    say_json({"name": chain, "steps": [_definition(row, rows) for row in rows]})
-
-
-def _definition(row: Any, rows: Any) -> dict[str, Any]:
-    after = _position(row.after_id, rows)
-    return {
-        "on": row.event_type,
-        **({"where": row.filters} if row.filters else {}),
-        **({"after": after} if after and after != row.position - 1 else {}),
-        "integration": f"{row.provider}/{row.integration_name}",
-        "do": row.action,
-        "data": row.mapping,
-    }
+    say_json({"name": chain, "steps": chain_setup.steps_of(rows)})
 
 
 @app.command("try")

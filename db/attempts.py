@@ -22,6 +22,27 @@ def of_delivery(connection: Connection, delivery_id: UUID) -> Rows:
     )
 
 
+def page(
+    connection: Connection,
+    *,
+    tenant_id: str | None = None,
+    provider: str | None = None,
+    before: datetime | None = None,
+    limit: int = 50,
+) -> Rows:
+    """The newest attempts first, begun before a moment. One partition after the other is looked at."""
+    given = {"tenant_id": tenant_id, "provider": provider, "started_at": before}
+    signs = {"started_at": "<"}
+    asked = [name for name, each in given.items() if each is not None]
+    where = " and ".join(f"{name} {signs.get(name, '=')} %({name})s" for name in asked) or "true"
+    return run(
+        connection,
+        f"select * from integration_sync_logs where {where} order by started_at desc, id desc limit %(limit)s",
+        limit=limit,
+        **given,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """All calls that came of one event. `ended_at` is None while something is under way."""

@@ -19,6 +19,9 @@ _FILTERS: Mapping[str, str] = {
     "provider": "provider = %(provider)s and exists (select from integrations where provider = %(provider)s)",
     "webhook_id": "webhook_id = %(webhook_id)s"
     " and tenant_id = (select tenant_id from webhooks where id = %(webhook_id)s)",
+    "error": "error_code is not null and"
+    " to_tsvector('simple', error_code || ' ' || coalesce(error_message, ''))"
+    " @@ websearch_to_tsquery('simple', %(error)s)",
     "before": "id < %(before)s",
     "cursor": "id > %(cursor)s",
     "since": "settled_at >= %(since)s",
@@ -45,11 +48,12 @@ def page(
     state: str | None = None,
     provider: str | None = None,
     webhook_id: UUID | None = None,
+    error: str | None = None,
     before: UUID | None = None,
     limit: int = 50,
 ) -> Rows:
-    """The newest deliveries first, by any of the filters, older than `before`."""
-    filters = {"tenant_id": tenant_id, "provider": provider, "webhook_id": webhook_id, "before": before}
+    """The newest deliveries first, by any of the filters, older than `before`; `error`: words of it, as in a search."""
+    filters = {"tenant_id": tenant_id, "provider": provider, "webhook_id": webhook_id, "error": error, "before": before}
     return run(
         connection,
         f"""

@@ -190,6 +190,52 @@ def page(connection: Connection, *, tenant_id: str | None = None, before: UUID |
     )
 
 
+LOOKED_AT = 5_000  # rows that one page of a rare type looks at: a bound on what it takes
+
+
+def page_of_type(
+    connection: Connection,
+    event_type: str,
+    *,
+    tenant_id: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> tuple[Rows, UUID | None]:
+    """The newest events of a type first, whole, among the next `LOOKED_AT` rows; and where to go on, or None."""
+    rows = run(
+        connection,
+        "with looked as materialized (select id, type from events"
+        " where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(before)s::uuid is null or id < %(before)s)"
+        " order by id desc limit %(most)s),"
+        " found as (select id from looked where type = %(type)s order by id desc limit %(limit)s)"
+        " select e.*, (select id from looked order by id limit 1) as last_looked,"
+        " (select count(*) from looked) as looked from found f join events e on e.id = f.id order by e.id desc",
+        tenant=tenant_id,
+        before=before,
+        most=LOOKED_AT,
+        type=event_type,
+        limit=limit,
+    )
+    if len(rows) == limit:
+        return rows, rows[-1].id
+    if rows:
+        return rows, rows[0].last_looked if rows[0].looked == LOOKED_AT else None
+    return rows, _after_many(connection, tenant_id, before)
+
+
+def _after_many(connection: Connection, tenant_id: str | None, before: UUID | None) -> UUID | None:
+    """The last of the next `LOOKED_AT` rows; None where there are fewer."""
+    rows = run(
+        connection,
+        "select id from events where (%(tenant)s::text is null or tenant_id = %(tenant)s)"
+        " and (%(before)s::uuid is null or id < %(before)s) order by id desc offset %(offset)s limit 1",
+        tenant=tenant_id,
+        before=before,
+        offset=LOOKED_AT - 1,
+    )
+    return rows[0].id if rows else None
+
+
 def since(connection: Connection, moment: datetime) -> int:
     """How many events were accepted since."""
     return int(run(connection, "select count(*) from events where accepted_at >= %(at)s", at=moment)[0][0])

@@ -119,6 +119,35 @@ def every(connection: Connection, tenant_id: str | None = None) -> Rows:
     )
 
 
+def whole(connection: Connection, tenant_id: str | None = None) -> Rows:
+    """All accounts with everything, of one tenant or of all, oldest first."""
+    return run(
+        connection,
+        "select * from integrations where (%(tenant)s::text is null or tenant_id = %(tenant)s) order by created_at, id",
+        tenant=tenant_id,
+    )
+
+
+def set_limits(
+    connection: Connection,
+    integration_id: UUID,
+    *,
+    event_types: Sequence[str] | None,
+    rate_per_s: float | None,
+    max_in_flight: int | None,
+) -> None:
+    """Which events an account takes, and how fast it is called."""
+    run(
+        connection,
+        "update integrations set event_types = %(types)s::text[], rate_per_s = %(rate)s, max_in_flight = %(cap)s,"
+        " updated_at = now(), version = version + 1 where id = %(id)s",
+        id=integration_id,
+        types=None if event_types is None else list(event_types),
+        rate=rate_per_s,
+        cap=max_in_flight,
+    )
+
+
 def set_state(
     connection: Connection, integration_id: UUID, state: str, reason: str, *, token_version: int | None = None
 ) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -60,12 +61,19 @@ def get(connection: Connection, asset_id: UUID, *, tenant_id: str | None = None)
     return MediaAsset(*rows[0]) if rows else None
 
 
-def page(connection: Connection, *, tenant_id: str | None = None, limit: int = 50) -> Rows:
-    """The newest files first."""
+def row(connection: Connection, asset_id: UUID) -> Any | None:
+    """One file with everything, or None."""
+    rows = run(connection, "select * from media_assets where id = %(id)s", id=asset_id)
+    return rows[0] if rows else None
+
+
+def page(connection: Connection, *, tenant_id: str | None = None, before: UUID | None = None, limit: int = 50) -> Rows:
+    """The newest files first, older than `before`."""
     return run(
         connection,
         "select * from media_assets where (%(tenant)s::text is null or tenant_id = %(tenant)s)"
-        " order by id desc limit %(limit)s",
+        " and (%(before)s::uuid is null or id < %(before)s) order by id desc limit %(limit)s",
         tenant=tenant_id,
+        before=before,
         limit=limit,
     )

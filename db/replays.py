@@ -57,9 +57,15 @@ def advance(connection: Connection, replay_id: UUID, *, cursor: UUID | None, rep
     )
 
 
-def page(connection: Connection, *, limit: int = 50) -> Rows:
-    """The newest bulk redeliveries first."""
-    return run(connection, "select * from replays order by created_at desc, id desc limit %(limit)s", limit=limit)
+def page(connection: Connection, *, tenant_id: str | None = None, limit: int = 50) -> Rows:
+    """The newest bulk redeliveries first, of one tenant or of all."""
+    return run(
+        connection,
+        "select * from replays where (%(tenant)s::text is null or tenant_id = %(tenant)s)"
+        " order by created_at desc, id desc limit %(limit)s",
+        tenant=tenant_id,
+        limit=limit,
+    )
 
 
 def get(connection: Connection, replay_id: UUID) -> Any | None:

@@ -101,6 +101,26 @@ def set_secrets(connection: Connection, webhook_id: UUID, secrets: Sequence[Mapp
     )
 
 
+def change(
+    connection: Connection,
+    webhook_id: UUID,
+    *,
+    filters: Mapping[str, Any],
+    rate_per_s: float | None,
+    max_in_flight: int | None,
+) -> None:
+    """Which events a subscription gets, and how fast."""
+    run(
+        connection,
+        "update webhooks set filters = %(filters)s::jsonb, rate_per_s = %(rate)s, max_in_flight = %(cap)s,"
+        " updated_at = now(), version = version + 1 where id = %(id)s",
+        id=webhook_id,
+        filters=json.dumps(filters),
+        rate=rate_per_s,
+        cap=max_in_flight,
+    )
+
+
 def set_state(connection: Connection, webhook_ids: Collection[UUID], state: str, reason: str) -> list[UUID]:
     """Enable, disable or end subscriptions. Those that changed. Enabling forgets failures and holds."""
     rows = run(

@@ -137,7 +137,7 @@ def doors(mesh: Mesh, doors_port: int) -> Iterator[str]:
     yield mesh.settings.hooks_url
     server.should_exit = True
     thread.join(10)
-    shared.engine.dispose()
+    shared.close()
 
 
 @pytest.fixture

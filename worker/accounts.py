@@ -18,7 +18,7 @@ from providers.contract import Provider
 from worker import ids
 from worker.enqueue import wake
 from worker.tenants import unknown as unknown_tenant
-from worker.vault import Vault
+from worker.vault import Vault, VaultError
 
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
@@ -127,6 +127,16 @@ def credentials(
     if not secrets_sealed:
         return installation
     return {**installation, **json.loads(vault.open(secrets_sealed, _place(integration_id)))}
+
+
+def secret_names(vault: Vault, row: Any) -> frozenset[str]:
+    """Which secrets an account has of its own; none where they cannot be opened."""
+    if not row.secrets_sealed:
+        return frozenset()
+    try:
+        return frozenset(json.loads(vault.open(row.secrets_sealed, _place(row.id))))
+    except VaultError:
+        return frozenset()
 
 
 def _sealed(vault: Vault, integration_id: UUID, secrets: Mapping[str, str]) -> str | None:

@@ -89,6 +89,23 @@ def _facts(steps: Sequence[Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+def steps_of(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The rows of a chain as `apply` takes them."""
+    places = {row.id: row.position for row in rows}
+    return [_definition(row, places.get(row.after_id)) for row in rows]
+
+
+def _definition(row: Any, after: int | None) -> dict[str, Any]:
+    return {
+        "on": row.event_type,
+        **({"where": row.filters} if row.filters else {}),
+        **({"after": after} if after and after != row.position - 1 else {}),
+        "integration": f"{row.provider}/{row.integration_name}",
+        "do": row.action,
+        "data": row.mapping,
+    }
+
+
 def set_state(connection: Connection, tenant_id: str, chain: str, state: str) -> int:
     """Enable ("active"), disable or remove a chain. How many steps it has. Raises ChainError."""
     db.chains.lock_tenant(connection, tenant_id)
