@@ -79,7 +79,7 @@ def test_a_key_gives_no_more_than_it_has(mesh: Mesh, doors: str) -> None:
     assert manager("POST", "/v1/keys", {"name": "x", "scopes": ["fly"]}).status_code == 422
 
 
-# ------------------------------------------------------------------------------------------------- what is not one's own
+# ------------------------------------------------------------------------------------------------ what is not own
 
 
 def routes(doors: str) -> Iterator[tuple[str, str]]:
