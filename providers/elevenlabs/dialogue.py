@@ -11,7 +11,7 @@ from typing import Any
 
 from model import Done, Outcome
 from providers.contract import Action, Call, Repeat
-from providers.elevenlabs import api, cast, rendering, speech
+from providers.elevenlabs import api, cast, flowing, rendering, speech
 from providers.elevenlabs.history import Wanted, dialogue_wanted
 from providers.elevenlabs.job import Job, Rendered, Take
 from providers.elevenlabs.models import DIALOGUE, DIALOGUE_MODEL
@@ -59,6 +59,7 @@ def job_of(call: Call) -> Job:
         output_format=manner.output_format,
         options=api.optional(data, PASSED_ON),
         timed=data.get("timestamps") is True,
+        streamed=data.get("stream") is True,
     )
     kept = {"model_id": model_id, "output_format": manner.output_format, "voices": voices}
     return Job(script, kept, ask, context, wanted, _finish)
@@ -84,7 +85,7 @@ def ask(call: Call, script: Script, piece: Piece, context: Mapping[str, Any]) ->
     inputs = [{"text": line.text, "voice_id": line.voice_id} for line in piece.lines]
     return api.post(
         call,
-        api.path(call, "dialogue_timed" if script.timed else "dialogue"),
+        api.path(call, flowing.operation("dialogue_timed" if script.timed else "dialogue", call.event.data)),
         {"inputs": inputs, "model_id": script.model_id, **script.options, **context},
         {"output_format": script.output_format},
         max_bytes=api.MAX_TIMED_BYTES if script.timed else api.MAX_AUDIO_BYTES,

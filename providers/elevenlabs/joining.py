@@ -71,6 +71,15 @@ def silence_s(output_format: str, pause_s: float) -> float:
     return codec.silent_s(parsed(output_format)[1], pause_s) if codec and pause_s else 0.0
 
 
+def breaks_off(content: bytes, output_format: str) -> bool:
+    """Whether the end of a file is only the begin of something: of a frame of MP3, of a sample of PCM."""
+    kind = parsed(output_format)[0]
+    if kind == "pcm":
+        return bool(len(content) % 2)
+    end = max((at + frame.size for at, frame in _frames(content)), default=None) if kind == "mp3" else None
+    return end is not None and content[end : end + 1] == b"\xff"
+
+
 def join(parts: Iterable[tuple[bytes, float]], output_format: str) -> bytes:
     """One file of bare parts, each followed by about so many seconds of silence."""
     codec, rate = codec_of(output_format), parsed(output_format)[1]

@@ -46,6 +46,7 @@ def job_of(call: Call) -> Job:
         options=speech.options(data, manner.model_id),
         pause_ms=int(data.get("pause_ms") or 0),
         timed=data.get("timestamps") is True,
+        streamed=data.get("stream") is True,
     )
     kept = {"model_id": manner.model_id, "output_format": manner.output_format, "voices": voices, "limit": limit}
     return speech.job(script, kept, _finish)

@@ -15,7 +15,7 @@ from typing import Any
 
 from model import Done, Outcome, Wait
 from providers.contract import Call
-from providers.elevenlabs import api, joining, parts, timing
+from providers.elevenlabs import api, flowing, joining, parts, timing
 from providers.elevenlabs.audio import NotThisFormat, playable, recovered, unusable
 from providers.elevenlabs.history import audio_of, look_up
 from providers.elevenlabs.job import Job, Rendered, State, Take
@@ -58,7 +58,7 @@ def _take(call: Call, job: Job, state: State) -> Outcome:
     """Have the next piece made."""
     piece = job.script.pieces[len(state.takes)]
     answer = _asked(call, job, state, piece)
-    content, times = timing.heard(answer) if job.script.timed else (answer.content, None)
+    content, times = _heard(job.script, answer)
     cost = api.billed(answer)
     request_id = answer.headers.get("request-id")
     take = Take(
@@ -71,6 +71,13 @@ def _take(call: Call, job: Job, state: State) -> Outcome:
     paid = api.cost(api.billed(answer, len(piece.text)))
     outcome = _taken(call, job, state, take, content, times)
     return replace(outcome, cost=paid)
+
+
+def _heard(script: Script, answer: Answer) -> tuple[bytes, Mapping[str, Any] | None]:
+    """The sound of an answer, and its times where they were asked for."""
+    if script.timed:
+        return flowing.lines(answer, script.output_format) if script.streamed else timing.heard(answer)
+    return flowing.sound(answer, script.output_format) if script.streamed else answer.content, None
 
 
 def _asked(call: Call, job: Job, state: State, piece: Piece) -> Answer:
@@ -199,6 +206,7 @@ def _restored(call: Call, job: Job, state: State, number: int) -> Outcome:
     try:
         bare = parts.apart(content, job.script.output_format)
     except NotThisFormat:
+        parts.drop(call, job.script)  # no attempt can put them together any more
         raise Refused(
             f"Piece {number + 1} of {len(job.script.pieces)} was made, but it is gone from media storage and from the"
             " account's history: publish the event again.",

@@ -64,6 +64,7 @@ class Script:
     before: str = ""  # what would have been said before and after: context, not spoken
     after: str = ""
     timed: bool = False  # when each character is said is wanted too
+    streamed: bool = False  # asked for as an answer that comes while it is made
 
     @property
     def characters(self) -> int:

@@ -13,13 +13,13 @@ from typing import Any
 import jsontext
 from model import Done
 from providers.contract import Action, Call, Repeat
-from providers.elevenlabs import api, cast, recordings
+from providers.elevenlabs import api, cast, flowing, recordings
 from providers.elevenlabs.audio import playable
 from providers.elevenlabs.history import Wanted, look_up
-from providers.errors import InvalidPayload, Refused
+from providers.errors import InvalidPayload, OutcomeUnknown, Refused
 from providers.http import Answer, Part
 
-RENDERED = "audio.rendered"
+RENDERED, PLANNED = "audio.rendered", "music.planned"
 CHANGER_MODEL = "eleven_multilingual_sts_v2"
 EFFECT_MODEL = "eleven_text_to_sound_v2"
 MUSIC_MODEL = "music_v1"
@@ -31,6 +31,7 @@ MUSIC = {
     "force_instrumental": "force_instrumental",
     "seed": "seed",
 }
+PLAN = {"length_ms": "music_length_ms", "source_composition_plan": "source_composition_plan"}
 
 
 # -------------------------------------------------------------------------------------------------- another voice
@@ -44,7 +45,7 @@ def change(call: Call) -> Done:
     if call.event.data.get("voice_settings"):
         form["voice_settings"] = jsontext.text(call.event.data["voice_settings"])
     parts = [*_fields(form), recordings.part(call, "audio", asset)]
-    path = api.path(call, "voice_changer", voice_id=voice_id)
+    path = api.path(call, flowing.operation("voice_changer", call.event.data), voice_id=voice_id)
     kind = call.event.data.get("output_format") or call.config.get("output_format") or api.FORMAT
     request = api.post_form(call, path, parts, {"output_format": kind}, max_bytes=api.MAX_AUDIO_BYTES)
     facts = {"voice_id": voice_id, "model_id": model_id, "source_asset_id": str(asset.id)}
@@ -91,7 +92,20 @@ def music(call: Call) -> Done:
     if bool(data.get("prompt")) == bool(data.get("composition_plan")):
         raise InvalidPayload("Give either `prompt` or `composition_plan`.", code="one_of")
     body = {"model_id": data.get("model_id") or MUSIC_MODEL, **_renamed(data, MUSIC)}
-    return _made(call, "music", body, {"model_id": body["model_id"]})
+    return _made(call, flowing.operation("music", data), body, {"model_id": body["model_id"]})
+
+
+def plan(call: Call) -> Done:
+    """music.plan_requested {prompt} -> a composition plan, and music.planned. Nothing is made of it yet."""
+    data = call.event.data
+    model_id = data.get("model_id") or MUSIC_MODEL
+    body = {"prompt": api.required("prompt", data.get("prompt")), "model_id": model_id, **_renamed(data, PLAN)}
+    answer = call.send(api.post(call, api.path(call, "music_plan"), body))
+    made = api.object_in(answer.json(), "plan")
+    if not made:
+        raise OutcomeUnknown("The plan that came back is empty.", code="answer_unreadable")
+    facts = {"composition_plan": dict(made), "model_id": model_id, **api.named(call)}
+    return Done(facts, events=(api.published(call, PLANNED, facts),), cost=api.cost(api.billed(answer)))
 
 
 def _renamed(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -114,7 +128,8 @@ def isolate(call: Call) -> Done:
     asset = recordings.chosen(call, "asset_id", call.event.data.get("asset_id"))
     form = api.optional(call.event.data, ("file_format",))
     parts = [*_fields(form), recordings.part(call, "audio", asset)]
-    answer = call.send(api.post_form(call, api.path(call, "isolation"), parts, max_bytes=api.MAX_AUDIO_BYTES))
+    path = api.path(call, flowing.operation("isolation", call.event.data))
+    answer = call.send(api.post_form(call, path, parts, max_bytes=api.MAX_AUDIO_BYTES))
     return _rendered(call, answer, api.FORMAT, {"source_asset_id": str(asset.id)})
 
 
@@ -133,7 +148,8 @@ def _rendered(call: Call, answer: Answer, output_format: str, facts: Mapping[str
         **({"song_id": song_id} if song_id else {}),
         **({"character_cost": str(billed)} if billed is not None else {}),
     }
-    audio = playable(answer.content, output_format)
+    streamed = call.event.data.get("stream") is True
+    audio = playable(flowing.sound(answer, output_format) if streamed else answer.content, output_format)
     request_id = answer.headers.get("request-id") or song_id
     return api.done_with_audio(call, audio, told, request_id=request_id, cost=api.cost(billed))
 
@@ -142,5 +158,6 @@ ACTIONS: Mapping[str, Action] = {
     "voice.change_requested": Action(change, Repeat.LOOKUP, find_changed, publishes=(RENDERED,)),
     "sound.render_requested": Action(effect, Repeat.NEVER, publishes=(RENDERED,)),
     "music.render_requested": Action(music, Repeat.NEVER, publishes=(RENDERED,)),
+    "music.plan_requested": Action(plan, Repeat.SAFE, publishes=(PLANNED,)),
     "audio.isolate_requested": Action(isolate, Repeat.NEVER, publishes=(RENDERED,)),
 }

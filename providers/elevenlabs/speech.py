@@ -12,7 +12,7 @@ from typing import Any
 
 from model import Done, Outcome
 from providers.contract import Action, Call, Repeat
-from providers.elevenlabs import api, rendering
+from providers.elevenlabs import api, flowing, rendering
 from providers.elevenlabs.cast import voice_id
 from providers.elevenlabs.history import Wanted, speech_wanted
 from providers.elevenlabs.job import Finish, Job, Rendered, Take
@@ -82,6 +82,7 @@ def job_of(call: Call) -> Job:
         before=data.get("previous_text") or "",
         after=data.get("next_text") or "",
         timed=data.get("timestamps") is True,
+        streamed=data.get("stream") is True,
     )
     return job(script, {**_kept(manner), "voice_id": voice, "limit": limit}, _finish)
 
@@ -111,7 +112,11 @@ def ask(call: Call, script: Script, piece: Piece, context: Mapping[str, Any]) ->
     (line,) = piece.lines
     return api.post(
         call,
-        api.path(call, "speech_timed" if script.timed else "speech", voice_id=line.voice_id),
+        api.path(
+            call,
+            flowing.operation("speech_timed" if script.timed else "speech", call.event.data),
+            voice_id=line.voice_id,
+        ),
         {"text": line.text, "model_id": script.model_id, **script.options, **context},
         {"output_format": script.output_format},
         max_bytes=api.MAX_TIMED_BYTES if script.timed else api.MAX_AUDIO_BYTES,

@@ -5,14 +5,15 @@ https://elevenlabs.io/docs/api-reference/voices/search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from model import Cursor, Done, Outcome, Records, Wait
 from providers.contract import Action, Call, Stream
-from providers.elevenlabs import api, cast, models
-from providers.errors import OutcomeUnknown, Retryable, Unsupported
+from providers.elevenlabs import api, cast, hooks, models
+from providers.errors import OutcomeUnknown
+from providers.streams import Walk, walk
 
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
@@ -40,21 +41,6 @@ SUBSCRIPTION = (
     "voice_add_edit_counter",
     "max_voice_add_edits",
 )
-
-
-def read_stream(call: Call) -> Outcome:
-    """sync.due: one step of reading the stream that the event names.
-
-    A step that they hold up holds up only this reading, not what the account renders.
-    """
-    name = call.event.data["stream"]
-    if name not in _READERS:
-        raise Unsupported(f"ElevenLabs has no stream {name}: there are {', '.join(_READERS)}.")
-    try:
-        return _READERS[name](call)
-    except Retryable as held_up:
-        held_up.holds = False
-        raise
 
 
 def read_voices(call: Call) -> Outcome:
@@ -151,11 +137,19 @@ def _ended(stream: str, value: Mapping[str, Any], said: Mapping[str, Any]) -> Do
     return Done(result=dict(said), records=Records(cursor=Cursor(stream, value, finished=True)))
 
 
-_READERS: Mapping[str, Callable[[Call], Outcome]] = {
+_READERS: Mapping[str, Walk] = {
     cast.STREAM: read_voices,
     models.STREAM: read_models,
     ACCOUNT: read_account,
     USAGE: read_usage,
+    hooks.STREAM: hooks.read,
 }
-STREAMS = (Stream(cast.STREAM, DAY_S), Stream(models.STREAM, DAY_S), Stream(ACCOUNT, HOUR_S), Stream(USAGE, DAY_S))
+STREAMS = (
+    Stream(cast.STREAM, DAY_S),
+    Stream(models.STREAM, DAY_S),
+    Stream(ACCOUNT, HOUR_S),
+    Stream(USAGE, DAY_S),
+    Stream(hooks.STREAM, DAY_S),
+)
+read_stream = walk(_READERS)
 ACTIONS: Mapping[str, Action] = {"sync.due": Action(read_stream)}

@@ -114,7 +114,7 @@ def _source(given: Any) -> dict[str, str]:
 
 def find(call: Call) -> Wait | None:
     """The project of a lost answer, which the callback names; None where there is none that it could be."""
-    told = _called_back(call)
+    told = called_back(call)
     if told.get("project_id"):
         return _looking(call, told["project_id"])
     maybe = [row["project_id"] for row in api.reading(lambda: _projects(call)) if _may_be_ours(call, row)]
@@ -177,7 +177,7 @@ def _look(call: Call) -> Wait:
 
 def _why_failed(call: Call, project: Mapping[str, Any]) -> str | None:
     """Why nothing will come of a project; None while something may."""
-    told, meta = _called_back(call), project.get("creation_meta")
+    told, meta = called_back(call), project.get("creation_meta")
     if told.get("conversion_status") == "error" and "chapter_id" not in told:
         return str(told.get("error_details") or "they did not say why")
     if isinstance(meta, dict) and meta.get("status") == "failed":
@@ -187,7 +187,7 @@ def _why_failed(call: Call, project: Mapping[str, Any]) -> str | None:
     return "it is done, and there is nothing to fetch" if is_empty and waited_s > NOTHING_S else None
 
 
-def _called_back(call: Call) -> Mapping[str, Any]:
+def called_back(call: Call) -> Mapping[str, Any]:
     """What came to the callback's address; empty when nothing did, or nothing that is understood."""
     body = call.known.called_back()
     try:

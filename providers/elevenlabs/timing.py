@@ -10,13 +10,14 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import jsontext
 from providers.elevenlabs.audio import unusable
 from providers.http import Answer
 
 _ALIGNMENTS = ("alignment", "normalized_alignment")
+_CHARACTERS = "characters"
 _STARTS, _ENDS = "character_start_times_seconds", "character_end_times_seconds"
 _SPOKEN_FROM_TO = ("start_time_seconds", "end_time_seconds")
 _COUNTED_FROM_TO = ("character_start_index", "character_end_index")
@@ -40,6 +41,33 @@ def heard(answer: Answer) -> tuple[bytes, Mapping[str, Any]]:
         return b64decode(sound or "", validate=True), body if isinstance(body, dict) else {}
     except (binascii.Error, TypeError, ValueError):
         raise unusable("is not base64") from None
+
+
+def is_whole(times: Mapping[str, Any]) -> bool:
+    """Whether each alignment, where there is one, says of every character when it begins and ends."""
+    for name in _ALIGNMENTS:
+        given = times.get(name)
+        if given is not None:
+            counts = {len(_list(given, each)) for each in (_CHARACTERS, _STARTS, _ENDS)} if _is_map(given) else ()
+            if len(counts) != 1:
+                return False
+    return True
+
+
+def extend(times: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add the times of a stream's next line, which are counted from the begin of the stream."""
+    for name in _ALIGNMENTS:
+        given = more.get(name)
+        if _is_map(given):
+            whole = times.setdefault(name, {_CHARACTERS: [], _STARTS: [], _ENDS: []})
+            for each in (_CHARACTERS, _STARTS, _ENDS):
+                whole[each] += _list(given, each)
+    if segments := _list(more, "voice_segments"):
+        times.setdefault("voice_segments", []).extend(segments)
+
+
+def _is_map(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def together(pieces: Sequence[Timed]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from model import Done, MediaAsset, Outcome, Wait
 from providers.contract import Action, Call, Repeat
-from providers.elevenlabs import api, cloning, namesakes, training, verification
+from providers.elevenlabs import api, cloning, editing, namesakes, training, verification
 from providers.elevenlabs.audio import Audio, unusable
 from providers.errors import InvalidPayload, OutcomeUnknown
 from providers.http import api_request
@@ -155,6 +155,7 @@ def remove(call: Call) -> Done:
 
 ACTIONS: Mapping[str, Action] = {
     **cloning.ACTIONS,
+    **editing.ACTIONS,
     **training.ACTIONS,
     **verification.ACTIONS,
     "voice.design_requested": Action(design, Repeat.NEVER, publishes=(DESIGNED,)),

@@ -14,6 +14,7 @@ from sandbox.elevenlabs import (
     history,
     library,
     professional,
+    projects,
     speech,
     studio,
     transcripts,
@@ -26,6 +27,8 @@ from sandbox.elevenlabs.errors import FAULTS
 from sandbox.elevenlabs.workspace import Door, Workspaces, behind_key
 from sandbox.routes import Route, StandIn
 
+CHAPTERS: Final = "/v1/studio/projects/{project_id}/chapters"
+CHAPTER: Final = f"{CHAPTERS}/{{chapter_id}}"
 DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("POST", "/v1/text-to-speech/{voice_id}"): speech.convert,
     ("POST", "/v1/text-to-speech/{voice_id}/stream"): speech.stream,
@@ -42,6 +45,7 @@ DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("POST", "/v1/sound-generation"): effects.effect,
     ("POST", "/v1/music"): effects.music,
     ("POST", "/v1/music/stream"): effects.music,
+    ("POST", "/v1/music/plan"): effects.plan,
     ("POST", "/v1/audio-isolation"): effects.isolate,
     ("POST", "/v1/audio-isolation/stream"): effects.isolate,
     ("GET", "/v1/dubbing"): dubbing.listing,
@@ -76,6 +80,7 @@ DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("DELETE", "/v1/voices/{voice_id}"): voices.delete,
     ("POST", "/v1/voices/{voice_id}/edit"): voices.edit,
     ("GET", "/v1/voices/{voice_id}/settings"): voices.settings,
+    ("DELETE", "/v1/voices/{voice_id}/samples/{sample_id}"): voices.delete_sample,
     ("POST", "/v1/voices/{voice_id}/settings/edit"): voices.edit_settings,
     ("GET", "/v1/pronunciation-dictionaries"): dictionaries.listing,
     ("POST", "/v1/pronunciation-dictionaries/add-from-rules"): dictionaries.add_from_rules,
@@ -89,9 +94,20 @@ DOORS: Final[Mapping[tuple[str, str], Door]] = {
     ("GET", "/v1/usage/character-stats"): account.character_stats,
     ("POST", "/v1/studio/podcasts"): studio.create,
     ("GET", "/v1/studio/projects"): studio.listing,
-    ("GET", "/v1/studio/projects/{project_id}"): studio.read,
-    ("GET", "/v1/studio/projects/{project_id}/snapshots"): studio.snapshots,
-    ("POST", "/v1/studio/projects/{project_id}/snapshots/{project_snapshot_id}/stream"): studio.stream,
+    ("POST", "/v1/studio/projects"): projects.create,
+    ("GET", "/v1/studio/projects/{project_id}"): projects.read,
+    ("DELETE", "/v1/studio/projects/{project_id}"): projects.delete,
+    ("POST", "/v1/studio/projects/{project_id}/content"): projects.replace_content,
+    ("POST", "/v1/studio/projects/{project_id}/convert"): projects.convert,
+    ("GET", "/v1/studio/projects/{project_id}/snapshots"): projects.snapshots,
+    ("POST", "/v1/studio/projects/{project_id}/snapshots/{project_snapshot_id}/stream"): projects.stream,
+    ("POST", "/v1/studio/projects/{project_id}/snapshots/{project_snapshot_id}/archive"): projects.archive,
+    ("GET", CHAPTERS): projects.chapters,
+    ("POST", CHAPTERS): projects.add_chapter,
+    ("GET", CHAPTER): projects.read_chapter,
+    ("POST", f"{CHAPTER}/convert"): projects.convert_chapter,
+    ("GET", f"{CHAPTER}/snapshots"): projects.chapter_snapshots,
+    ("POST", f"{CHAPTER}/snapshots/{{chapter_snapshot_id}}/stream"): projects.stream_chapter,
 }
 
 

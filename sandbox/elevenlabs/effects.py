@@ -19,7 +19,7 @@ from sandbox.elevenlabs.making import output_format
 from sandbox.elevenlabs.multipart import read_form
 from sandbox.elevenlabs.voice_changer import BYTES_PER_SECOND, recording
 from sandbox.elevenlabs.workspace import Call
-from sandbox.wire import Answer
+from sandbox.wire import Answer, json_answer
 
 EFFECT: Final[Kinds] = {
     "text": (str,),
@@ -39,6 +39,7 @@ MUSIC: Final[Kinds] = {
     "model_id": TEXT,
     "force_instrumental": FLAG,
 }
+PLAN: Final[Kinds] = {"prompt": (str,), "music_length_ms": NUMBER, "source_composition_plan": MAP, "model_id": TEXT}
 MUSIC_MODELS: Final = ("music_v1", "music_v2", "music_v2_5")
 MUSIC_MS: Final = (3_000, 600_000)
 MUSIC_USUAL_MS: Final = 30_000
@@ -67,6 +68,21 @@ def music(call: Call) -> Answer:
     asked = call.args.get("output_format", "auto")
     kept = asked if asked in FORMATS else DEFAULT_FORMAT  # the 48 kHz ones of music are not made here
     return charged(call, seconds, MUSIC_COST_PER_S, kept, {"song-id": uuid4().hex})
+
+
+def plan(call: Call) -> Answer:
+    """Sections for a piece of music; nothing is billed (unconfirmed)."""
+    body = json_body(call.request, PLAN, ("prompt",))
+    check_model(body, MUSIC_MODELS)
+    length_ms = int(within(body, "music_length_ms", MUSIC_MS, MUSIC_USUAL_MS))
+    section = {
+        "section_name": "All of it",
+        "positive_local_styles": [body["prompt"]],
+        "negative_local_styles": [],
+        "duration_ms": length_ms,
+        "lines": [],
+    }
+    return json_answer({"positive_global_styles": [], "negative_global_styles": [], "sections": [section]})
 
 
 def isolate(call: Call) -> Answer:

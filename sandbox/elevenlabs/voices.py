@@ -122,6 +122,15 @@ def edit(call: Call) -> Answer:
     return json_answer(OK)
 
 
+def delete_sample(call: Call) -> Answer:
+    """Take a recording away."""
+    voice, wanted = voice_of(call), call.params["sample_id"]
+    if wanted not in [one.id for one in voice.samples]:
+        raise Refusal("sample_not_found", f"No sample {wanted}.", "sample_id")
+    voice.samples = tuple(one for one in voice.samples if one.id != wanted)
+    return json_answer(OK)
+
+
 def default_settings(call: Call) -> Answer:
     """Those of a voice without its own."""
     return json_answer(dict(DEFAULT_SETTINGS))

@@ -19,7 +19,7 @@ CEILINGS: Final[Mapping[str, int]] = {STANDARD: 10, TURBO: 20}  # of their plan 
 QUEUE: Final = 100  # unconfirmed: how many they let wait before they say 429
 VOICE_LIMIT: Final = 160
 # The numbers on the bill beside characters and generations, shown once there are any.
-EXTRAS: Final = ("clones", "trainings", "dubs", "transcriptions", "podcasts")
+EXTRAS: Final = ("clones", "trainings", "dubs", "transcriptions", "podcasts", "conversions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def test_what_was_not_signed_by_them_changes_nothing(mesh: Mesh, doors: str, acc
 def test_an_account_without_a_secret_believes_nothing(mesh: Mesh, doors: str) -> None:
     account = mesh.account(KEY)
     assert told(mesh, doors, account, data=WRITTEN) == 401
-    assert "No webhook secret is set" in mesh.one("select reason from inbox where verdict = 'refused'")
+    assert "No secret is set" in mesh.one("select reason from inbox where verdict = 'refused'")
 
 
 def test_speakers_are_named_as_the_account_names_its_voices(mesh: Mesh, account: UUID) -> None:

@@ -256,3 +256,34 @@ def test_dubs_that_cannot_be_listed_prove_nothing(body: Any) -> None:
     assert find is not None
     with pytest.raises(Unavailable):
         find(calling(Scripted(*[answer(200, body)] * dubbing.PAGES), "audio.dub_requested", DUB))
+
+
+# ------------------------------------------------------------------------------------------------------ a plan of music
+
+
+def test_a_plan_becomes_music_and_costs_nothing_itself(sandbox: Sandbox) -> None:
+    done = Road(sandbox, "music.plan_requested", {"prompt": "calm bed", "length_ms": 4000, "name": "bed"}).end()
+    (event,) = done.events
+    assert (event.type, event.data["name"], done.cost) == ("music.planned", "bed", None)
+    assert bill(sandbox) == {}
+    plan = event.data["composition_plan"]
+    assert plan["sections"][0]["duration_ms"] == 4000
+    made = Road(sandbox, "music.render_requested", {"composition_plan": plan}).end()
+    assert made.result["mime"] == "audio/mpeg"
+
+
+def test_what_a_plan_is_asked_with() -> None:
+    scripted = Scripted(answer(200, {"sections": []}))
+    run(scripted, "music.plan_requested", {"prompt": "p", "length_ms": 4000, "source_composition_plan": {"a": 1}})
+    assert json.loads(scripted.requests[0].body) == {
+        "prompt": "p",
+        "model_id": "music_v1",
+        "music_length_ms": 4000,
+        "source_composition_plan": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize("body", [{}, [], "x"])
+def test_a_plan_that_is_none_is_no_success(body: Any) -> None:
+    with pytest.raises(OutcomeUnknown):
+        run(Scripted(answer(200, body)), "music.plan_requested", {"prompt": "p"})
