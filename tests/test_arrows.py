@@ -72,6 +72,7 @@ HOMES: Mapping[str, Collection[str]] = {
     ),
     "fastapi": ("api/",),
     "starlette": ("api/",),
+    "jinja2": ("api/ui/",),
     "uvicorn": (),  # runs `api.app:serve` as a program
     "requests": ("providers/",),
     "urllib3": ("providers/",),
