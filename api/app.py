@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api import health, hooks, logins, media, problems, v1
+from api import health, hooks, logins, media, problems, ui, v1
 from api.bounds import Bounded
 from api.parts import Parts, parts
 from settings import current
@@ -33,4 +33,5 @@ def create(shared: Parts) -> FastAPI:
     app.include_router(v1.router)
     for router in (hooks.router, media.router, logins.router, health.router):
         app.include_router(router, include_in_schema=False)
+    ui.install(app)
     return app
