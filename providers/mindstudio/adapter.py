@@ -11,7 +11,7 @@ from typing import Any
 
 from providers.contract import Ceiling, Field, Provider
 from providers.http import Answer
-from providers.mindstudio import runs, steps, streams, tasks
+from providers.mindstudio import embedding, runs, steps, streams, tasks
 from providers.mindstudio.doors import PATHS
 from providers.mindstudio.errors import REFUSALS
 
@@ -36,7 +36,7 @@ PROVIDER = Provider(
     docs_url="https://docs.mindstudio.ai/youai/additional-guides/use-the-mindstudio-api",
     api_version="v2",
     auth="api_key",
-    actions={**runs.ACTIONS, **steps.ACTIONS, **tasks.ACTIONS, **streams.ACTIONS},
+    actions={**runs.ACTIONS, **steps.ACTIONS, **tasks.ACTIONS, **embedding.ACTIONS, **streams.ACTIONS},
     fields=(
         Field("api_key", "API key", sensitive=True, help="Made in the workspace's settings, for developers."),
         Field("agent_id", "Agent", required=False, help="Run by default, an id; an event may name another."),

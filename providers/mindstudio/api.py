@@ -31,9 +31,12 @@ def path(call: Call, operation: str, **pieces: str) -> str:
     return call.paths[operation].format_map({name: quote(piece, safe="") for name, piece in pieces.items()})
 
 
-def post(call: Call, path: str, body: Mapping[str, Any], secrets: tuple[str, ...] = ()) -> Answer:
-    """Do an operation. `secrets` are those in the body."""
-    return call.send(_request(call, "POST", path, _key(call), body, secrets))
+def post(
+    call: Call, path: str, body: Mapping[str, Any], secrets: tuple[str, ...] = (), accept: str | None = None
+) -> Answer:
+    """Do an operation. `secrets` are those in the body; `accept` is the kind of answer that is asked for."""
+    wants = {"Accept": accept} if accept else {}
+    return call.send(_request(call, "POST", path, {**_key(call), **wants}, body, secrets))
 
 
 def get(call: Call, path: str) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ DOORS: Mapping[str, Door] = {
     "batch_poll": Door(f"{_V2}/steps/execute-batch-async/poll/{{token}}", CLIENT),
     "task": Door(f"{_V2}/task", CLIENT),
     "task_poll": Door(f"{_V2}/task/poll/{{token}}", CLIENT),
+    "link": Door(f"{_V2}/generate-signed-access-url", CLIENT),
     "estimate": Door(f"{_V2}/helpers/step-cost-estimate", ASSUMED),
     "upload": Door(f"{_V2}/account/upload", OBSERVED),
     "user": Door(f"{_V2}/account/userinfo", CLIENT),

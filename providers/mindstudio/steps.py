@@ -15,7 +15,7 @@ from model import Cost, Done, Outcome, Wait
 from providers.contract import Action, Call, Repeat
 from providers.errors import InvalidPayload, Refused
 from providers.http import Answer
-from providers.mindstudio import api, jobs
+from providers.mindstudio import api, jobs, sse
 from providers.mindstudio.errors import words
 
 STEP, STEP_DONE = "agent.step_requested", "agent.step_completed"
@@ -61,13 +61,26 @@ def _given_one(call: Call) -> Item:
 
 def _begin_one(call: Call, given: Item) -> Outcome:
     kind, body = given["stepType"], {"step": given["step"], **_place(call.event.data)}
+    if call.event.data.get("stream") is True:
+        return _streamed(call, kind, body)
     answer, polled = _begun_or_done(call, ("step_async", "step"), body, kind)
     said = api.object_in(answer)
     if polled:
         return jobs.looking(call, api.text_in(said, "executionToken"), kind, **_where(said))
+    return _finish(call, [said], _where_of(answer), said.get("billingCost"))
+
+
+def _streamed(call: Call, kind: str, body: Mapping[str, Any]) -> Outcome:
+    """The operation that answers with the step's log while it works, and with its end."""
+    answer = api.post(call, api.path(call, "step", kind=kind), body, accept=sse.TYPE)
+    said = sse.ended(call, answer) if sse.is_stream(answer) else api.object_in(answer)
+    return _finish(call, [said], _where_of(answer), said.get("billingCost"))
+
+
+def _where_of(answer: Answer) -> dict[str, str]:
+    """What an answer's headers say of the conversation."""
     heads = {"app_id": "x-mindstudio-app-id", "thread_id": "x-mindstudio-thread-id"}
-    place = {name: answer.headers[head] for name, head in heads.items() if answer.headers.get(head)}
-    return _finish(call, [said], place, said.get("billingCost"))
+    return {name: answer.headers[head] for name, head in heads.items() if answer.headers.get(head)}
 
 
 def _ended_one(call: Call, body: Mapping[str, Any]) -> Outcome:
@@ -120,7 +133,7 @@ def _finish(call: Call, results: Sequence[Mapping[str, Any]], place: Mapping[str
 
 def _item(call: Call, result: Mapping[str, Any]) -> Item:
     """One step's end: `output`, or where it is, or `error`."""
-    spent = api.cost_facts(api.cost(result.get("billingCost")))
+    spent = api.cost_facts(api.cost(result.get("billingCost"))) | ({"log": result["log"]} if "log" in result else {})
     if words(result) and result.get("output") is None and not result.get("outputUrl"):
         return {"error": api.shown(call, words(result)), **spent}
     if result.get("output") is None and isinstance(result.get("outputUrl"), str):
@@ -154,7 +167,8 @@ def _tell_one(
     if "error" in item:
         return jobs.failed(call, "step", item["error"], cost)
     told, assets = api.told(call, "output", item["output"])
-    facts = {"step": call.event.data["step"], **told, **place, **api.cost_facts(spent), **api.named(call)}
+    log = {"log": item["log"]} if "log" in item else {}
+    facts = {"step": call.event.data["step"], **told, **log, **place, **api.cost_facts(spent), **api.named(call)}
     events = (api.published(call, STEP_DONE, facts),)
     return Done(facts, place.get("thread_id"), assets=assets, events=events, cost=cost)
 
