@@ -9,9 +9,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from db.engine import AWAY, is_away
+from db.engine import AWAY, is_away, is_bad_data
 from providers.errors import TargetForbidden
 from worker.accounts import AccountError
 from worker.api_keys import ApiKeyError
@@ -50,7 +51,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_understood)
     for refusal in REFUSALS:
         app.add_exception_handler(refusal, _refused)
-    for kind in (*AWAY, Exception):
+    for kind in (*AWAY, DBAPIError, ValueError, Exception):  # what has no handler of its own is raised again
         app.add_exception_handler(kind, _failed)
 
 
@@ -73,5 +74,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
 def _failed(request: Request, error: Exception) -> JSONResponse:
     if is_away(error):
         return problem(503, "The database does not answer: send it again.", {"Retry-After": AWAY_S})
+    if is_bad_data(error):
+        return problem(422, "A value cannot be stored: it holds a NUL or half a character, or is out of range.")
     log.error("request_failed", path=request.url.path, exc_info=error)
     return problem(500, "Something failed here; the log says what.")

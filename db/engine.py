@@ -126,3 +126,10 @@ def is_away(error: BaseException) -> bool:
     if code.startswith("54"):  # a limit of the program (too deep, too many columns): the same the next time
         return False
     return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def is_bad_data(error: BaseException) -> bool:
+    """Whether a value, not the server or the statement, is at fault: NUL, half a character, a time out of range."""
+    if isinstance(error, DBAPIError):
+        return (getattr(error.orig, "pgcode", None) or "").startswith("22")
+    return isinstance(error, UnicodeEncodeError) or (isinstance(error, ValueError) and "NUL" in str(error))

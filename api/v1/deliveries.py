@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 import db.attempts
 import db.deliveries
@@ -91,7 +92,7 @@ def attempts(
     shared: Shared,
     tenant: Tenant = None,
     provider: Provider = None,
-    before: Annotated[datetime | None, Query(description="Begun before this: `next` of the page before.")] = None,
+    before: Annotated[AwareDatetime | None, Query(description="Begun before this: `next` of the page before.")] = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
     """The newest attempts first: the log of all calls. Those of one delivery stand with the delivery."""

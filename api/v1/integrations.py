@@ -155,7 +155,12 @@ def every(
     return [_shape(row, shared) for row in rows if provider in (None, row.provider)]
 
 
-@router.post("", status_code=201, response_model=Connecting)
+@router.post(
+    "",
+    status_code=201,
+    response_model=Connecting,
+    responses={202: {"model": Connecting, "description": "A browser has to log in first."}},
+)
 def connect(body: NewIntegration, caller: Manager, shared: Shared, response: Response) -> dict[str, Any]:
     """Connect an account: by its fields at once, or by a login, whose address is answered (202) for a browser."""
     tenant, facts = caller.one_tenant(body.tenant_id), PROVIDERS.get(body.provider)
@@ -255,7 +260,11 @@ def resume(integration_id: UUID, caller: Manager, shared: Shared) -> dict[str, A
         return {"due": accounts.resume(connection, integration_id)}
 
 
-@router.post("/{integration_id}/reconnect", response_model=Connecting)
+@router.post(
+    "/{integration_id}/reconnect",
+    response_model=Connecting,
+    responses={202: {"model": Connecting, "description": "A browser has to log in first."}},
+)
 def reconnect(integration_id: UUID, caller: Manager, shared: Shared, response: Response) -> dict[str, Any]:
     """Connect again: the address of a login (202), or, where fields are the credential, the account made active."""
     row = _own(integration_id, caller, shared)

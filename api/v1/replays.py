@@ -50,7 +50,12 @@ class ReplayShape(Shape):
     finished_at: datetime | None
 
 
-@router.post("", status_code=202, response_model=ReplayShape | Counted)
+@router.post(
+    "",
+    status_code=202,
+    response_model=ReplayShape | Counted,
+    responses={200: {"model": Counted, "description": "With `dry_run`."}},
+)
 def begin(body: ReplayAsked, caller: Manager, shared: Shared, response: Response) -> Any:
     """Try all dead letters that match again; with `dry_run` (200) only count them."""
     filters: dict[str, Any] = {

@@ -53,7 +53,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "No good API key was sent.",
         403: "The key is not for this.",
         404: "There is no such thing for this key.",
+        409: "It is not in a state for this; the detail says why.",
+        412: "It has changed since it was read.",
+        413: "The body is too long.",
+        415: "The body is of a kind that is not taken.",
         422: "What was sent cannot be taken; the detail says why.",
+        503: "The database does not answer: send it again after `Retry-After` seconds.",
     }.items()
 }
 

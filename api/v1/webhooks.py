@@ -103,7 +103,12 @@ def every(
     return [WebhookShape.model_validate(row) for row in rows if event_type in (None, row.event_type)]
 
 
-@router.post("", status_code=201, response_model=Registered)
+@router.post(
+    "",
+    status_code=201,
+    response_model=Registered,
+    responses={200: {"model": Registered, "description": "It was there already."}},
+)
 def register(body: NewWebhook, caller: Manager, shared: Shared, response: Response) -> dict[str, Any]:
     """Subscribe a URL. The same again (200) is the first one, without its secret."""
     with shared.engine.begin() as connection:
