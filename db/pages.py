@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -134,7 +134,8 @@ def streams(connection: Connection, integration_id: UUID) -> Rows:
     return run(
         connection,
         "select c.stream, c.synced_at, c.next_sync_at, c.event_id, d.id as delivery_id, d.state, d.attempt_count,"
-        " d.error_message, d.created_at as began_at, d.settled_at, nullif(d.due_at, 'infinity') as due_at, d.result"
+        " d.error_message, d.created_at as began_at, d.settled_at, nullif(d.due_at, 'infinity') as due_at,"
+        " coalesce((d.progress->>'done')::int, 0) as done, (d.progress->>'of')::int as done_of"
         " from sync_cursors c left join lateral (select * from deliveries where event_id = c.event_id"
         " order by id limit 1) d on true where c.integration_id = %(id)s order by c.stream",
         id=integration_id,
@@ -179,7 +180,6 @@ def events(
 _BESIDE = {
     "event_type": "event_type = %(event_type)s",
     "integration_id": "integration_id = %(integration_id)s",
-    "text": "error_code is not null and (error_message ilike %(pattern)s or error_code ilike %(pattern)s)",
     "first": "id >= %(first)s",
 }
 
@@ -187,8 +187,7 @@ _BESIDE = {
 def deliveries(connection: Connection, *, state: str | None = None, limit: int = 50, **given: Any) -> Rows:
     """The newest deliveries first, by any filter of `db.delivery_search` and of `_BESIDE`."""
     beside = [sql for name, sql in _BESIDE.items() if given.get(name)]
-    filters = {name: given.get(name) for name in ("tenant_id", "provider", "webhook_id", "before")}
-    text = str(given.get("text") or "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    filters = {name: given.get(name) for name in ("tenant_id", "provider", "webhook_id", "error", "before")}
     return bounded(
         connection,
         f"""
@@ -203,10 +202,21 @@ def deliveries(connection: Connection, *, state: str | None = None, limit: int =
         left join webhooks w on w.id = d.webhook_id order by d.id desc
         """,
         limit=limit,
-        pattern=f"%{text}%",
-        **{name: given.get(name) for name in ("event_type", "integration_id", "first")},
+        **{name: given.get(name) for name in _BESIDE},
         **filters,
     )
+
+
+def lately(connection: Connection, tenant_id: str, *, days: int, limit: int = 8, **given: Any) -> Rows | None:
+    """The last deliveries of one target within some days; None where looking for them takes too long.
+
+    The transaction's last statement: it is good for nothing when that was so.
+    """
+    first = first_id(datetime.now(UTC) - timedelta(days=days))
+    try:
+        return deliveries(connection, tenant_id=tenant_id, first=first, limit=limit, **given)
+    except TooLong:
+        return None
 
 
 def of_events(connection: Connection, event_ids: Collection[UUID]) -> Rows:

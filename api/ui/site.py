@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.ui import login, overview
+from api.ui import connecting, integrations, login, overview, webhooks
 from api.ui.guard import BASE, NotLoggedIn
 from api.ui.render import HERE, address, problem
 from db.engine import AWAY, is_away
@@ -26,7 +26,7 @@ from worker.redelivery import RedeliveryError
 from worker.rejections import RejectionError
 from worker.subscriptions import SubscriptionError
 
-PAGES = (login, overview)
+PAGES = (login, overview, integrations, connecting, webhooks)
 
 # What these say is meant for people.
 SAYINGS = (
