@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api import health, hooks, logins, media, problems, ui, v1
+from api import health, hooks, logins, media, problems, ui
 from api.bounds import Bounded
 from api.parts import Parts, parts
+from api.v1.router import router as management
 from settings import current
 
 ABOUT = """Events in, accounts and webhooks, and everything that was done with them.
@@ -30,7 +31,7 @@ def create(shared: Parts) -> FastAPI:
     app.state.parts = shared
     problems.install(app)
     app.add_middleware(Bounded)
-    app.include_router(v1.router)
+    app.include_router(management)
     for router in (hooks.router, media.router, logins.router, health.router):
         app.include_router(router, include_in_schema=False)
     ui.install(app)

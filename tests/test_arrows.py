@@ -24,7 +24,7 @@ ARROWS: Mapping[str, Collection[str]] = {
     "db": ("jsontext", "model"),
     "worker": ("beat_schedule", "db", "jsontext", "model", "providers", "settings"),
     "tasks": ("db", "model", "settings", "worker"),
-    "api": ("db", "model", "providers", "settings", "tasks", "worker"),
+    "api": ("db", "jsontext", "model", "providers", "settings", "tasks", "worker"),
     "cli": ("beat_schedule", "bench", "db", "model", "providers", "sandbox", "settings", "tasks", "worker"),
 }
 FREE = ("bench", "tests")

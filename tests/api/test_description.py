@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -33,7 +33,7 @@ def test_every_answer_is_as_the_description_says(doors: str, key: str) -> None:
     description = schemathesis.openapi.from_url(f"{doors}/openapi.json")
     walked = 0
     for found in description.get_all_operations():
-        answers_as_described(found.ok(), key)
+        answers_as_described(cast(Any, found).ok(), key)
         walked += 1
     assert walked >= 50
 

@@ -212,7 +212,8 @@ def test_everything_that_came_of_an_event_is_shown(mesh: Mesh, acme: Client) -> 
 
 def test_pages_go_to_the_end(mesh: Mesh, acme: Client) -> None:
     acme.post("/v1/events", [SIGNUP] * 5, 202)
-    found, before = [], {}
+    found: list[str] = []
+    before: dict[str, str] = {}
     for _ in range(3):
         page = acme.get("/v1/events", limit=2, **before)
         found += [each["id"] for each in page["data"]]
