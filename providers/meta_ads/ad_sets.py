@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from model import Done, Link, NewEvent
+from providers.ad_notes import noting, there
 from providers.ads import decimal, link_of, marked, unix_s
 from providers.contract import Call
 from providers.errors import InvalidPayload
 from providers.meta_ads import campaigns
 from providers.meta_ads.api import account, graph, made, over, own_parameters
-from providers.meta_ads.children import Kind, change, found, new_status, noting, there
+from providers.meta_ads.children import Kind, change, found, new_status
 from providers.meta_ads.lookup import NAME_CHARS, Listed
 from providers.meta_ads.money import BUDGETS, budget, in_units
 
@@ -57,7 +58,7 @@ GENDERS: Mapping[str, int] = {"male": 1, "female": 2}
 def create(call: Call) -> Done:
     """ad_set.create_requested -> an ad set, paused unless the event says that it is active."""
     campaign, key = link_of(call, campaigns.found), call.event.data["ad_set_id"]
-    known = there(campaign, AD_SET, key) or found(call, AD_SET, campaign.external_id, key)
+    known = there(campaign, AD_SET.name, key) or found(call, AD_SET, campaign.external_id, key)
     if known is not None:
         return _done(call, campaign, known, skipped="The ad set is there already.")
     form = over(_new(call, campaign), own_parameters(call.event.data))
@@ -103,7 +104,7 @@ def _done(call: Call, campaign: Link, external_id: str, **more: Any) -> Done:
     return Done(
         result={"ad_set_id": data["ad_set_id"], "external_id": external_id, **more},
         external_id=external_id,
-        records=noting(campaign, AD_SET, data["ad_set_id"], external_id, call.event.occurred_at),
+        records=noting(campaign, AD_SET.name, data["ad_set_id"], external_id, call.event.occurred_at),
         events=(NewEvent(call.event.tenant_id, "ad_set.created", said, key=f"ad_set.created:{call.delivery_id}"),),
     )
 

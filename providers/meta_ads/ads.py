@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from model import Done, NewEvent, Outcome, Wait
+from providers.ad_notes import campaign_link, noting, there
 from providers.ads import marked
 from providers.contract import Call, Repeat
 from providers.meta_ads import creatives
 from providers.meta_ads.ad_sets import AD_SET
 from providers.meta_ads.ad_sets import STATES as AD_SET_STATES
 from providers.meta_ads.api import account, graph, made, over, own_parameters
-from providers.meta_ads.children import Kind, campaign_link, found, looked_for, new_status, noting, there
+from providers.meta_ads.children import Kind, found, looked_for, new_status
 from providers.meta_ads.lookup import NAME_CHARS, Listed, not_there
 
 STATES = (*AD_SET_STATES, "ADSET_PAUSED", "PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED", "PENDING_BILLING_INFO")
@@ -48,7 +49,7 @@ def _next(progress: Mapping[str, Any]) -> Callable[[Call, Mapping[str, Any]], Ou
 def _begin(call: Call, _: Mapping[str, Any]) -> Outcome:
     """Find the ad set, make sure that the ad is not there yet, and take its file to Meta."""
     data, ad_set_id = call.event.data, _ad_set(call)
-    known = there(campaign_link(call), AD, data["ad_id"]) or found(call, AD, ad_set_id, data["ad_id"])
+    known = there(campaign_link(call), AD.name, data["ad_id"]) or found(call, AD, ad_set_id, data["ad_id"])
     progress = {"ad_set_id": ad_set_id}
     if known is not None:
         return _done(call, progress, known, skipped="The ad is there already.")
@@ -63,7 +64,7 @@ def _ad_set(call: Call) -> str:
     data = call.event.data
     key = data["ad_set_id"]
     campaign = campaign_link(call)
-    given = data.get("ad_set_external_id") or there(campaign, AD_SET, key)
+    given = data.get("ad_set_external_id") or there(campaign, AD_SET.name, key)
     external_id = given or looked_for(call, AD_SET, campaign, key)
     if external_id is None:
         raise not_there(call, f"Ad set {key}")
@@ -113,6 +114,6 @@ def _done(call: Call, progress: Mapping[str, Any], external_id: str, **more: Any
     return Done(
         result={"ad_id": data["ad_id"], "external_id": external_id, **more},
         external_id=external_id,
-        records=noting(campaign_link(call), AD, data["ad_id"], external_id, call.event.occurred_at),
+        records=noting(campaign_link(call), AD.name, data["ad_id"], external_id, call.event.occurred_at),
         events=(NewEvent(call.event.tenant_id, "ad.created", said, key=f"ad.created:{call.delivery_id}"),),
     )
