@@ -5,7 +5,7 @@ There is no open API: see README.md for what is official, what was seen, and wha
 
 from __future__ import annotations
 
-from providers.autods import bulk, buying, research, shop
+from providers.autods import bulk, buying, checking, editing, research, shop
 from providers.autods.doors import PATHS
 from providers.autods.errors import REFUSALS
 from providers.autods.inbound import HEADER, INBOUND, TIMESTAMPED
@@ -18,7 +18,14 @@ PROVIDER = Provider(
     docs_url="https://github.com/AutoDSTools/autods-mcp-public",
     api_version="2026-07",
     auth="api_key",
-    actions={**research.ACTIONS, **bulk.ACTIONS, **buying.ACTIONS, **shop.ACTIONS},
+    actions={
+        **research.ACTIONS,
+        **bulk.ACTIONS,
+        **buying.ACTIONS,
+        **editing.ACTIONS,
+        **checking.ACTIONS,
+        **shop.ACTIONS,
+    },
     fields=(
         Field("api_key", "Access token", sensitive=True, help="A bearer token; good for all three hosts."),
         Field("store_ids", "Stores", required=False, help="Their numbers, by commas; empty = all that are open."),

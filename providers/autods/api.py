@@ -69,6 +69,20 @@ def rows(answer: Answer, name: str = "results") -> list[Mapping[str, Any]]:
     return [row for row in found if isinstance(row, dict)]
 
 
+def order_by_key(call: Call, key: str, most: int) -> Mapping[str, Any] | None:
+    """The newest order with this id of the product's own; None where there is none."""
+    body = {
+        "limit": most,
+        "offset": 0,
+        "condition": "and",
+        "filters": [{"name": "sell_site_order_id", "op": "=", "value_type": "string", "value": key}],
+        "order_by": {"name": "sold_date", "direction": "desc"},
+    }
+    listed = rows(ask(call, "list_orders", body, store=store_of(call)))
+    # A filter that they should not know would show them all, the newest first: only this very id counts.
+    return next((row for row in listed if text(row.get("sell_site_order_id")) == key), None)
+
+
 def amount(value: Any) -> Decimal | None:
     """An amount as a decimal; None where there is none, or none that can be."""
     if value is None or isinstance(value, bool):

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from model import Done, Outcome, Records, Wait
-from providers.autods import api
+from providers.autods import api, stores
 from providers.autods.shop import order
-from providers.autods.stores import STREAM, Store
 from providers.autods.words import REGIONS, SUPPLIERS, number
 from providers.contract import Action, Call, Repeat
 from providers.errors import InvalidPayload, OutcomeUnknown, Unavailable
@@ -55,20 +54,11 @@ def find(call: Call) -> Outcome | None:
 
     Whatever goes wrong in here may simply be tried again: it only reads.
     """
-    body = {
-        "limit": LOOKED_AT,
-        "offset": 0,
-        "condition": "and",
-        "filters": [{"name": "sell_site_order_id", "op": "=", "value_type": "string", "value": _key(call)}],
-        "order_by": {"name": "sold_date", "direction": "desc"},
-    }
     try:
-        listed = api.rows(api.ask(call, "list_orders", body, store=api.store_of(call)))
+        found = api.order_by_key(call, _key(call), LOOKED_AT)
     except OutcomeUnknown as error:
         raise Unavailable(str(error), code=error.code) from error
-    # A filter that they should not know would show them all, the newest first: only this very id counts.
-    found = [row for row in listed if api.text(row.get("sell_site_order_id")) == _key(call)]
-    return _done(call, found[0], repeated=True) if found else None
+    return _done(call, found, repeated=True) if found else None
 
 
 def _key(call: Call) -> str:
@@ -166,12 +156,8 @@ def _store_number(store: str) -> int:
 
 def _store_name(call: Call) -> str:
     """The store's name, as the event or the list of stores that was read last says it."""
-    known = {store.id: store.name for store in _known_stores(call)}
-    return str(call.event.data.get("store_name") or known.get(api.store_of(call)) or api.store_of(call))
-
-
-def _known_stores(call: Call) -> list[Store]:
-    return [Store.of(each) for each in call.known.cursor(STREAM).get("stores", ())]
+    known = stores.known(call, api.store_of(call)).name
+    return str(call.event.data.get("store_name") or known or api.store_of(call))
 
 
 def _order_in(body: Any) -> Mapping[str, Any]:
@@ -184,8 +170,7 @@ def _order_in(body: Any) -> Mapping[str, Any]:
 
 def _done(call: Call, row: Mapping[str, Any], *, repeated: bool) -> Done:
     store_id = api.store_of(call)
-    store = next((each for each in _known_stores(call) if each.id == store_id), Store(store_id, ""))
-    made = order(row, store, key=_key(call))
+    made = order(row, stores.known(call, store_id), key=_key(call))
     facts = {
         "order_id": _key(call),
         "external_id": made.external_id,

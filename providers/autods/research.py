@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jsontext
 from model import Done
 from providers.autods import api
+from providers.autods.account import bare
 from providers.contract import Action, Call, Repeat
 from providers.errors import InvalidPayload, Unavailable
 from providers.http import Answer
 
 LIMIT = 10
+ONE = ("product", "catalogue_product")  # kinds that are answered with one product
+GATEWAY = ("catalogue", "catalogue_product")  # kinds whose answers are not known: kept raw
+MAX_RAW_BYTES = 128 * 1024  # of all rows together: an event holds 256 KiB
 COMPLETED = "product.research_completed"
 
 
@@ -20,13 +25,20 @@ def research(call: Call) -> Done:
     data = call.event.data
     kind = data.get("kind", "winning")
     answer = _KINDS[kind](call, data)
-    rows = [_one(answer)] if kind == "product" else api.rows(answer)
-    found = [_product(row) for row in rows][: int(data.get("limit", LIMIT))]
+    rows = [_one(answer)] if kind in ONE else api.rows(answer)
+    shown = rows[: int(data.get("limit", LIMIT))]
+    found = [{**_product(row), **(_raw(row, len(shown)) if kind in GATEWAY else {})} for row in shown]
     facts = {"kind": kind, "count": len(found), "products": found, **_currency(answer)}
     return Done(
         result={"kind": kind, "products": len(found)},
         events=(api.published(call, COMPLETED, facts),),
     )
+
+
+def _raw(row: Mapping[str, Any], of: int) -> dict[str, Any]:
+    """A row of unknown shape as it came, where it is not too long to be one of so many in an event."""
+    kept = bare(row)
+    return {"raw": kept} if len(jsontext.encoded(kept)) <= MAX_RAW_BYTES // of else {}
 
 
 def _winning(call: Call, data: Mapping[str, Any]) -> Answer:
@@ -60,12 +72,33 @@ def _recommended(call: Call, data: Mapping[str, Any]) -> Answer:
     return api.ask(call, "recommended_research", query=query, product=_product_id(data))
 
 
+def _catalogue(call: Call, data: Mapping[str, Any]) -> Answer:
+    """The gateway's catalogue: what it is asked was seen, what it answers is not known."""
+    words = data.get("query")
+    wanted = [{"name": "search_query", "op": "search", "value_type": "string", "value": words}] if words else []
+    body = {
+        "projection": [],
+        "order_by": {"name": "spv_param", "direction": "desc"},
+        "condition": "and",
+        "limit": data.get("limit", LIMIT),
+        "offset": 0,
+        "filters": [*wanted, *data.get("filters", ())],
+    }
+    return api.ask(call, "gateway_catalogue", body)
+
+
+def _gateway_product(call: Call, data: Mapping[str, Any]) -> Answer:
+    return api.ask(call, "gateway_product", product=_product_id(data))
+
+
 _KINDS: Mapping[str, Callable[[Call, Mapping[str, Any]], Answer]] = {
     "winning": _winning,
     "search": _search,
     "product": _one_product,
     "similar": _similar,
     "recommended": _recommended,
+    "catalogue": _catalogue,
+    "catalogue_product": _gateway_product,
 }
 
 

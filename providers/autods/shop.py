@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from model import Cursor, Done, Order, Outcome, Product, Records, Wait
-from providers.autods import api, stores
+from providers.autods import account, api, stores
 from providers.autods.stores import Store
 from providers.autods.words import PRODUCT_STATUSES, order_state
 from providers.contract import Action, Call, Stream
@@ -25,6 +25,7 @@ STREAMS = (
     Stream(stores.STREAM, 24 * 3600.0),
     Stream("products", 3600.0),
     Stream("orders", 900.0),
+    *account.STREAMS,
 )
 # In the order in which products go through them: one that moves on while they are read is met again.
 STATUSES = ("pre_draft", "draft", "scheduled", "untracked", "active", "ended")
@@ -217,6 +218,7 @@ _READERS: Mapping[str, Walk] = {
     stores.STREAM: stores.read,
     "products": _read_products,
     "orders": _read_orders,
+    **account.READERS,
 }
 ACTIONS: Mapping[str, Action] = {
     "sync.due": Action(walk(_READERS), publishes=("order.updated", "product.updated")),

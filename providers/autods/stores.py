@@ -53,6 +53,12 @@ def fetched(call: Call) -> list[Store]:
     return [store for store in found if store.id]
 
 
+def known(call: Call, store_id: str) -> Store:
+    """A store as the stream has it; one that was not read yet has neither currency nor time zone."""
+    kept = map(Store.of, call.known.cursor(STREAM).get("stores", ()))
+    return next((store for store in kept if store.id == store_id), Store(store_id, ""))
+
+
 def meant(call: Call, stores: list[Store]) -> list[Store]:
     """Those of them that the account's fields name; where they name none, all that are open."""
     named = api.stores_of(call)

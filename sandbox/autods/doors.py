@@ -69,6 +69,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         GATEWAY, "GET", "/auto-order-v3/suppliers/external/supported", gateway.suppliers, QUOTED
     ),
     "gateway_product": Operation(GATEWAY, "GET", "/api/products/{product_id}", gateway.product, QUOTED),
+    "gateway_wallets": Operation(GATEWAY, "GET", "/auto-order-v3/wallet/external/list", gateway.wallets, QUOTED),
+    "gateway_buy_accounts": Operation(GATEWAY, "POST", "/auto-order/buyaccount/filter", gateway.buyer_accounts, QUOTED),
+    "gateway_marketplace_search": Operation(GATEWAY, "POST", "/marketplace/api/products/", gateway.catalogue, OBSERVED),
     "search_products": Operation(RESEARCH, "POST", "/products/", research.search, OFFICIAL),
     "get_winning_products": Operation(RESEARCH, "GET", "/products/winning", research.winning, OFFICIAL),
     "get_recommended_products": Operation(

@@ -86,7 +86,12 @@ def test_every_operation_stands_in_their_facts_at_its_place() -> None:
     if not FACTS.exists():
         pytest.skip(f"the provider's facts are not here: {FACTS}")
     known = {(each["method"], each["path"].partition("?")[0]) for each in json.loads(FACTS.read_text())["operations"]}
-    names = {"{store}": ("{store_ids}", "{store_id}"), "{bulk}": ("{bulk_action_id}",), "{product}": ("{product_id}",)}
+    names = {
+        "{store}": ("{store_ids}", "{store_id}"),
+        "{bulk}": ("{bulk_action_id}",),
+        "{product}": ("{product_id}",),
+        "{order}": ("{order_id}",),
+    }
     for name, door in DOORS.items():
         spellings = [door.path]
         for ours, theirs in names.items():
