@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.ui import connecting, integrations, login, overview, webhooks
+from api.ui import connecting, deliveries, events, inbox, integrations, login, overview, webhooks
 from api.ui.guard import BASE, NotLoggedIn
 from api.ui.render import HERE, address, problem
 from db.engine import AWAY, is_away
+from db.pages import TooLong
 from providers.errors import TargetForbidden
 from worker.accounts import AccountError
 from worker.chain_setup import ChainError
@@ -26,7 +27,7 @@ from worker.redelivery import RedeliveryError
 from worker.rejections import RejectionError
 from worker.subscriptions import SubscriptionError
 
-PAGES = (login, overview, integrations, connecting, webhooks)
+PAGES = (login, overview, integrations, connecting, webhooks, events, deliveries, inbox)
 
 # What these say is meant for people.
 SAYINGS = (
@@ -71,6 +72,7 @@ def create() -> FastAPI:
         site.include_router(each.router)
     site.add_exception_handler(NotLoggedIn, _log_in_first)
     site.add_exception_handler(HTTPException, _said)
+    site.add_exception_handler(TooLong, _too_long)
     site.add_exception_handler(RequestValidationError, _not_understood)
     for saying in SAYINGS:
         site.add_exception_handler(saying, _refused)
@@ -123,6 +125,10 @@ def _not_understood(request: Request, error: Exception) -> Response:
     if first["loc"][0] == "path":
         return problem(request, 404, "There is no such page.")
     return problem(request, 422, f"{first['loc'][-1]}: {first['msg']}.")
+
+
+def _too_long(request: Request, error: Exception) -> Response:
+    return problem(request, 503, "There is too much to look through in time: filter by tenant, state or provider.")
 
 
 def _refused(request: Request, error: Exception) -> Response:

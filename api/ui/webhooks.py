@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,8 @@ from worker.catalog import event_types
 from worker.subscriptions import SubscriptionError
 
 DAYS = 7  # of deliveries that are looked through
+PAIRS, MOST_PAIRS = 3, 20  # rows of the form for filters
+FIELDS = ("tenant", "event_type", "url", "user", "rate", "at_once")
 
 router = APIRouter(prefix="/webhooks")
 
@@ -60,7 +62,7 @@ def register(shared: Shared, change: Changed) -> Response:
             if made.new:
                 _note(connection, change, "register", row, event_type=given["event_type"], filters=given["filters"])
     except (FormError, SubscriptionError, TargetForbidden) as error:
-        return _form(shared, change.visitor, change.form, error=str(error))
+        return _form(shared, change.visitor, change.form, _pairs(change), error=str(error))
     if made.secret is None:
         said = "This webhook was there already: nothing was changed."
         return go(shared, change.visitor, f"/webhooks/{made.webhook_id}", said)
@@ -82,8 +84,12 @@ def _given(change: Change) -> dict[str, Any]:
 
 def _filters(change: Change) -> dict[str, Any]:
     """The rows of the form whose first half is filled in: a field of the data, and its value, as JSON or as text."""
+    return {name.strip(): _value(value.strip()) for name, value in _pairs(change) if name.strip()}
+
+
+def _pairs(change: Change) -> list[tuple[str, str]]:
     names, values = change.lists.get("filter_name", []), change.lists.get("filter_value", [])
-    return {name.strip(): _value(value.strip()) for name, value in zip(names, values, strict=False) if name.strip()}
+    return list(zip(names, values, strict=False))[:MOST_PAIRS]
 
 
 def _value(text: str) -> Any:
@@ -198,8 +204,23 @@ def _note(connection: Connection, change: Change, action: str, row: Any, **detai
     )
 
 
-def _form(shared: Parts, visitor: Visitor, given: Mapping[str, str], *, error: str = "") -> Response:
+def _form(
+    shared: Parts,
+    visitor: Visitor,
+    given: Mapping[str, str],
+    pairs: Sequence[tuple[str, str]] = (),
+    *,
+    error: str = "",
+) -> Response:
     with shared.engine.begin() as connection:
         tenants = db.tenants.every(connection) if visitor.person.tenant_id is None else ()
-    status, types = 422 if error else 200, event_types()
-    return page(visitor, "webhook_new", status=status, tenants=tenants, given=given, types=types, error=error)
+    return page(
+        visitor,
+        "webhook_new",
+        status=422 if error else 200,
+        tenants=tenants,
+        given={**dict.fromkeys(FIELDS, ""), **given},
+        pairs=[*pairs, *[("", "")] * PAIRS][: max(PAIRS, len(pairs))],
+        types=event_types(),
+        error=error,
+    )
