@@ -13,7 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.ui import connecting, deliveries, events, inbox, integrations, login, overview, webhooks
+from api.ui import (
+    chains,
+    connecting,
+    deliveries,
+    events,
+    inbox,
+    integrations,
+    keys,
+    login,
+    overview,
+    records,
+    webhooks,
+)
 from api.ui.guard import BASE, NotLoggedIn
 from api.ui.render import HERE, address, problem
 from db.engine import AWAY, is_away
@@ -27,7 +39,7 @@ from worker.redelivery import RedeliveryError
 from worker.rejections import RejectionError
 from worker.subscriptions import SubscriptionError
 
-PAGES = (login, overview, integrations, connecting, webhooks, events, deliveries, inbox)
+PAGES = (login, overview, integrations, connecting, webhooks, events, deliveries, inbox, chains, keys, records)
 
 # What these say is meant for people.
 SAYINGS = (
