@@ -8,15 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from providers.capcut import names, renders, videos, workflows
+from model import Outcome
+from providers.capcut import mate, names, renders, videos, workflows
 from providers.capcut.doors import PATHS
 from providers.capcut.errors import REFUSALS
-from providers.contract import Action, Field, Provider, Repeat, Stream
+from providers.contract import Action, Call, Field, Provider, Repeat, Stream
 from providers.streams import Walk, walk
 
 DAY_S = 24 * 3600.0
 
-_STREAMS: Mapping[str, Walk] = {names.STREAM: names.read, workflows.STREAM: workflows.read}
+
+def _of_vectcut(read: Walk) -> Walk:
+    """A stream that only VectCut's servers have."""
+    return lambda call: mate.read_nothing(call) if call.config.get("dialect") == mate.DIALECT else read(call)
+
+
+def _publish(call: Call) -> Outcome:
+    return mate.publish_nothing(call) if call.config.get("dialect") == mate.DIALECT else workflows.publish(call)
+
+
+_STREAMS: Mapping[str, Walk] = {
+    names.STREAM: _of_vectcut(names.read),
+    workflows.STREAM: _of_vectcut(workflows.read),
+}
 
 PROVIDER = Provider(
     name="capcut",
@@ -27,7 +41,7 @@ PROVIDER = Provider(
     auth="api_key",
     actions={
         "video.render_requested": Action(videos.render, videos.repeat, videos.find, publishes=(renders.RENDERED,)),
-        "video.workflow_publish_requested": Action(workflows.publish, Repeat.LOOKUP, workflows.find),
+        "video.workflow_publish_requested": Action(_publish, Repeat.LOOKUP, workflows.find),
         "sync.due": Action(walk(_STREAMS)),
     },
     fields=(
@@ -36,7 +50,14 @@ PROVIDER = Provider(
             "API key",
             required=False,
             sensitive=True,
-            help="Of VectCut's cloud. A server of your own has none, and cannot render.",
+            help="Of VectCut's cloud, or capcut-mate's vendor. VectCut's own server has none, and cannot render.",
+        ),
+        Field(
+            "dialect",
+            "Server",
+            required=False,
+            default=videos.VECTCUT,
+            help="vectcut or capcut-mate: what the server at CAPCUT_BASE_URL speaks.",
         ),
     ),
     refusals=REFUSALS,

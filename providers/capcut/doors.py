@@ -73,4 +73,19 @@ DOORS: Mapping[str, Door] = {
     "get_workflow": Door("/get_workflow", CLOUD, CLIENT, "GET"),
     **LISTS,
 }
-PATHS: Mapping[str, str] = {name: door.path for name, door in DOORS.items()}
+MATE = (  # of capcut-mate, another kind of server: behind its own base URL each is its name
+    "create_draft",
+    "add_videos",
+    "add_images",
+    "add_audios",
+    "add_captions",
+    "add_effects",
+    "add_sticker",
+    "save_draft",
+    "gen_video",
+    "gen_video_status",
+)
+PATHS: Mapping[str, str] = {
+    **{name: door.path for name, door in DOORS.items()},
+    **{f"mate_{name}": f"/{name}" for name in MATE},
+}

@@ -43,6 +43,11 @@ def found(progress: Mapping[str, Any]) -> Found:
     return Found(progress["audio_s"], progress["background"])
 
 
+def size(data: Data) -> tuple[int, int]:
+    """Width and height of an event's video, in pixels."""
+    return data.get("width") or WIDTH, data.get("height") or HEIGHT
+
+
 def planned(call: Call, progress: Mapping[str, Any]) -> tuple[Operation, ...]:
     """The operations of the call's event."""
     return operations(call.event.data, found(progress))
@@ -53,9 +58,8 @@ def planned(call: Call, progress: Mapping[str, Any]) -> tuple[Operation, ...]:
 
 def begin(call: Call, progress: Progress) -> None:
     """A new draft."""
-    data = call.event.data
-    size = {"width": data.get("width") or WIDTH, "height": data.get("height") or HEIGHT}
-    made = output_object(ask(call, "create_draft", size))
+    width, height = size(call.event.data)
+    made = output_object(ask(call, "create_draft", {"width": width, "height": height}))
     progress |= {
         **EMPTY,
         "draft_id": text_in(made, "draft_id"),
@@ -76,13 +80,13 @@ def add_next(call: Call, progress: Progress) -> bool:
         with maybe_done(call, even_if_told=False):
             answer = ask(call, operation.name, fields, secrets=secrets)
     except Unavailable as error:
-        raise _patient(call, progress, error) from error
+        raise patient(call, progress, error) from error
     same_draft(output_object(answer), progress)
     progress["at"] += 1
     return bool(progress["at"] == len(todo))
 
 
-def _patient(call: Call, progress: Progress, error: Unavailable) -> Exception:
+def patient(call: Call, progress: Progress, error: Unavailable) -> Exception:
     """Media that the service cannot fetch now is tried for a while; the service itself as long as deliveries are."""
     if error.code != FETCH_FAILED or not _is_late(call, progress["draft_at"]):
         return error

@@ -52,7 +52,7 @@ def begin(call: Call, progress: Progress) -> Outcome:
         if asked.get("success") is False:
             raise told(answer, str(asked.get("error") or ""))
         task_id = text_in(asked, "task_id")
-    return _asked(call, progress, task_id, "poll")
+    return follow(call, progress, task_id, "poll")
 
 
 def submit(call: Call, progress: Progress) -> Outcome:
@@ -62,7 +62,7 @@ def submit(call: Call, progress: Progress) -> Outcome:
     fields = {"agent_id": agent["agent_id"], "params": params}
     with _billed(), maybe_done(call, even_if_told=True):
         task_id = text_in(object_in(ask(call, "submit_agent_task", fields, secrets=secrets)), "task_id")
-    return _asked(call, progress, task_id, "agent")
+    return follow(call, progress, task_id, "agent")
 
 
 @contextmanager
@@ -78,7 +78,8 @@ def _billed() -> Iterator[None]:
         ) from error
 
 
-def _asked(call: Call, progress: Progress, task_id: str, step: str) -> Wait:
+def follow(call: Call, progress: Progress, task_id: str, step: str) -> Wait:
+    """It is begun, and paid for: the next step looks at it."""
     progress |= {"step": step, "task_id": task_id, "asked_at": call.now.isoformat(), "poll_s": POLL_S}
     return Wait(POLL_S, progress, external_id=task_id, cost=ONE_RENDER)
 
@@ -89,13 +90,13 @@ def look(call: Call, progress: Progress) -> Outcome:
     state = output_object(answer)
     status = state.get("status")
     if status == SUCCESS:
-        return _fetched(call, progress, text_in(state, "result"))
+        return fetched(call, progress, text_in(state, "result"))
     if status == FAILURE:
-        return _failed(answer, progress, str(state.get("error") or state.get("message") or ""))
-    return _not_yet(call, progress, str(status))
+        return failed(answer, progress, str(state.get("error") or state.get("message") or ""))
+    return not_yet(call, progress, str(status))
 
 
-def _failed(answer: Answer, progress: Progress, said: str) -> Outcome:
+def failed(answer: Answer, progress: Progress, said: str) -> Outcome:
     """A time-out of theirs is tried once more; all else is the end."""
     timed_out = any(word in said.lower() for word in TIMEOUT_WORDS)
     if timed_out and progress.get("rerenders", 0) < RERENDERS:
@@ -116,15 +117,16 @@ def look_at_agent(call: Call, progress: Progress) -> Outcome:
     if status == AGENT_SUCCESS:
         made = state["output"] if isinstance(state.get("output"), dict) else {}
         progress |= {"draft_id": made.get("draft_id"), "draft_url": str(made.get("draft_url") or "")}
-        return _fetched(call, progress, text_in(made, "video_url"))
+        return fetched(call, progress, text_in(made, "video_url"))
     if status in AGENT_FAILURES:
         raise Refused(
             _words(answer, progress, str(state.get("error") or state.get("message") or "")), code="render_failed"
         )
-    return _not_yet(call, progress, status)
+    return not_yet(call, progress, status)
 
 
-def _not_yet(call: Call, progress: Progress, status: str) -> Wait:
+def not_yet(call: Call, progress: Progress, status: str) -> Wait:
+    """Look again later. Refused where it lasts too long."""
     limit_s = float(call.event.data.get("render_within_s") or LIMIT_S)
     if (call.now - datetime.fromisoformat(progress["asked_at"])).total_seconds() > limit_s:
         raise Refused(
@@ -139,7 +141,7 @@ def _not_yet(call: Call, progress: Progress, status: str) -> Wait:
 # ------------------------------------------------------------------------------------------------------------ the end
 
 
-def _fetched(call: Call, progress: Progress, url: str) -> Done:
+def fetched(call: Call, progress: Progress, url: str) -> Done:
     """The video, checked and kept. Whatever goes wrong is tried again from the look, which gives a new address."""
     task = progress["task_id"]
     try:
@@ -187,6 +189,8 @@ def _video_done(call: Call, progress: Progress, content: bytes) -> Done:
 
 def _asked_for(call: Call) -> dict[str, Any]:
     data = call.event.data
+    if call.progress.get("dialect"):
+        return {}
     if data.get("agent"):
         return {"agent_id": data["agent"]["agent_id"]}
     return {"resolution": data.get("resolution") or RESOLUTION, "framerate": data.get("framerate") or FRAMERATE}

@@ -10,14 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from model import Outcome, Wait
-from providers.capcut import drafts, files, renders
+from providers.capcut import drafts, files, mate, renders
 from providers.capcut.drafts import Progress
 from providers.capcut.errors import DraftLost
 from providers.contract import Call, Repeat
+from providers.errors import InvalidPayload
+
+VECTCUT = "vectcut"
 
 
 def render(call: Call) -> Outcome:
-    """One step of an event's video."""
+    """One step of an event's video, in the words of the server that the account has chosen."""
+    if _speaks_mate(call):
+        return mate.render(call)
     progress: Progress = dict(call.progress) or drafts.begun()
     try:
         return _STEPS[progress["step"]](call, progress)
@@ -27,6 +32,8 @@ def render(call: Call) -> Outcome:
 
 def repeat(progress: Mapping[str, Any]) -> Repeat:
     """What may be done when the answer of the step was lost: a render is never asked for again."""
+    if progress.get("dialect") == mate.DIALECT:
+        return mate.repeat(progress)
     step = progress.get("step")
     if step in ("render", "submit"):
         return Repeat.NEVER
@@ -35,7 +42,19 @@ def repeat(progress: Mapping[str, Any]) -> Repeat:
 
 def find(call: Call) -> Outcome | None:
     """After a lost answer nobody knows what is in the draft: it is built anew."""
+    if _speaks_mate(call):
+        return mate.find(call)
     return Wait(0, drafts.rebuilt(call.progress, "the answer to an operation was lost."))
+
+
+def _speaks_mate(call: Call) -> bool:
+    """As the delivery began; before that, as the account says. InvalidPayload for a server that nobody knows."""
+    said = call.config.get("dialect") or VECTCUT
+    if call.progress:
+        return call.progress.get("dialect") == mate.DIALECT
+    if said not in (VECTCUT, mate.DIALECT):
+        raise InvalidPayload(f"`dialect` is {VECTCUT} or {mate.DIALECT}, not {said!r}.", code="dialect_unknown")
+    return bool(said == mate.DIALECT)
 
 
 # -------------------------------------------------------------------------------------------------------------- steps

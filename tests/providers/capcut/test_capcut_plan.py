@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from providers.capcut.doors import CLOUD, DOORS, EDITING, LOCAL, PATHS
+from providers.capcut.doors import CLOUD, DOORS, EDITING, LOCAL, MATE, PATHS
 from providers.capcut.layers import Found, Operation, seconds_in_all
 from providers.capcut.plan import operations
 from providers.capcut.templates import compiled, filled, played, written
@@ -187,7 +187,7 @@ def test_values_keep_their_kind_where_they_stand_alone() -> None:
 
 
 def test_the_path_table_says_who_has_what_and_how_well_it_is_known() -> None:
-    assert set(PATHS) == set(DOORS)
+    assert set(PATHS) == {*DOORS, *(f"mate_{name}" for name in MATE)}
     assert {door.needs for door in DOORS.values()} == {LOCAL, CLOUD}
     assert DOORS["generate_video"].needs == CLOUD
     known = {"source", "client", "observed"}
