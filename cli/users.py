@@ -35,7 +35,7 @@ def add(
     password = _password(password_file)
     with session.transaction() as connection:
         person_id = people.add(connection, name, role, password, tenant)
-        _note(connection, "add person", person_id, name=people.named(name), role=role.value, tenant=tenant)
+        _note(connection, "add person", person_id, tenant_id=tenant, name=people.named(name), role=role.value)
     say(f"{people.named(name)} may log in at /ui as {role.value}, {f'for {tenant}' if tenant else 'for all tenants'}.")
 
 

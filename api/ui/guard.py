@@ -134,12 +134,14 @@ def seen_by(role: Role) -> Callable[[Visitor], Visitor]:
     return check
 
 
+_FORM = Depends(form_of)
+
+
 def changed_by(role: Role) -> Callable[..., Change]:
     """A dependency that takes a form of who has a role."""
+    let_in = Depends(seen_by(role))
 
-    def check(
-        visitor: Annotated[Visitor, Depends(seen_by(role))], form: Annotated[Mapping[str, list[str]], Depends(form_of)]
-    ) -> Change:
+    def check(visitor: Visitor = let_in, form: Mapping[str, list[str]] = _FORM) -> Change:
         if not matches(form, visitor.csrf):
             raise HTTPException(403, TOO_OLD)
         return Change(visitor, {name: values[0] for name, values in form.items() if values}, form)

@@ -54,9 +54,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(address=address, navigation=NAVIGATION, base=BASE, many=words.many)
-    made.filters.update(
-        {name: getattr(words, name) for name in ("ago", "clock", "decoded", "lasting", "moment", "pretty", "spoken")}
-    )
+    names = ("ago", "clock", "decoded", "lasting", "moment", "own_key", "pretty", "spoken")
+    made.filters.update({name: getattr(words, name) for name in names})
     made.filters.update(tone=words.tone, title_of=title_of)
     made.globals["cost"] = words.cost
     return made

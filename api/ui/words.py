@@ -14,6 +14,7 @@ TONES = {
     **dict.fromkeys(("retrying", "retryable", "paused", "disabled", "open"), "warn"),
     **dict.fromkeys(("failed", "refused", "needs_reconnect", "blocked", "lost", "dead"), "bad"),
 }
+OURS = ("message:", "sync.due:", "chain:", "hook:")  # idempotency keys that the mesh makes itself
 FOREVER = 9000  # a year that stands for infinity
 
 
@@ -62,6 +63,11 @@ def cost(amount: Decimal, unit: str) -> str:
 def many(count: int, one: str, several: str) -> str:
     """A number and the words for it."""
     return f"{count:,} {one if count == 1 else several}"
+
+
+def own_key(key: str | None) -> str:
+    """The id that a producer gave to an event; empty where it is one of ours."""
+    return "" if key is None or key.startswith(OURS) else key
 
 
 def spoken(word: str) -> str:
