@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model import Cursor, Done, Outcome, Records, Wait
+from model import Cursor, Done, Records
 from providers.contract import Action, Call, Repeat
 from providers.elevenlabs import api
-from providers.errors import InvalidPayload, OutcomeUnknown, Refused
+from providers.errors import InvalidPayload, OutcomeUnknown
 from providers.http import api_request
 
 STREAM = "webhooks"
@@ -22,17 +22,13 @@ MADE, CHANGED, REMOVED = "workspace_webhook.created", "workspace_webhook.updated
 SHOWN = ("webhook_id", "name", "webhook_url", "is_disabled", "is_auto_disabled", "events", "created_at_unix")
 FAILURES = ("most_recent_failure_error_code", "most_recent_failure_timestamp")
 PATCHED = ("retry_enabled", "events")  # passed on as they are; `events` replaces the whole set
-CLOCKS_APART_S = 60
 
 Row = Mapping[str, Any]
 
 
-def create(call: Call) -> Outcome:
+def create(call: Call) -> Done:
     """workspace_webhook.create_requested {name, url} -> a webhook, its secret sealed in the result; and …created."""
-    data = call.event.data
-    name, url = (api.required(each, data.get(each)) for each in ("name", "url"))
-    if "known" not in call.progress:
-        return Wait(0, {"known": [row["webhook_id"] for row in _same(call)]})
+    url, name = api.required("url", call.event.data.get("url")), _name(call)
     body = {"settings": {"auth_type": "hmac", "name": name, "webhook_url": url}}
     made = api.object_in(call.send(api.post(call, api.path(call, "webhooks"), body)).json())
     webhook_id, secret = made.get("webhook_id"), made.get("webhook_secret")
@@ -43,35 +39,20 @@ def create(call: Call) -> Outcome:
     return Done({**facts, "secret_sealed": call.known.seal(secret)}, external_id=webhook_id, events=events)
 
 
-def repeat(progress: Mapping[str, Any]) -> Repeat:
-    """The first step only looks which there are."""
-    return Repeat.LOOKUP if "known" in progress else Repeat.SAFE
-
-
 def find(call: Call) -> None:
     """None: what a lost answer told of is of no use without its secret, and is removed before another is made."""
-    api.reading(lambda: _remove_lost(call))
+    api.reading(lambda: _remove_ours(call))
 
 
-def _remove_lost(call: Call) -> None:
-    since = call.first_attempt_at.timestamp() - CLOCKS_APART_S
-    new = [row for row in _same(call) if row["webhook_id"] not in call.progress["known"]]
-    lost = [row for row in new if (row.get("created_at_unix") or since) >= since]
-    if len(lost) > 1:
-        ids = ", ".join(row["webhook_id"] for row in lost)
-        raise Refused(
-            f"An answer was lost, and {len(lost)} webhooks of this name and address were made since then ({ids}): which"
-            " is this one cannot be told. Remove those that are not wanted; a replay makes another one.",
-            code="not_told_apart",
-        )
-    for row in lost:
-        _delete(call, row["webhook_id"])
+def _remove_ours(call: Call) -> None:
+    for row in _listed(call):
+        if row.get("name") == _name(call):
+            _delete(call, row["webhook_id"])
 
 
-def _same(call: Call) -> list[Row]:
-    """Those of the event's name and address."""
-    wanted = (call.event.data.get("name"), call.event.data.get("url"))
-    return [row for row in _listed(call) if (row.get("name"), row.get("webhook_url")) == wanted]
+def _name(call: Call) -> str:
+    """What it is called there: by the delivery's id, one whose answer was lost is known again."""
+    return f"{api.required('name', call.event.data.get('name'))[:100]} [{call.delivery_id}]"
 
 
 def _listed(call: Call) -> Sequence[Row]:
@@ -118,7 +99,7 @@ def read(call: Call) -> Done:
 
 
 ACTIONS: Mapping[str, Action] = {
-    "workspace_webhook.create_requested": Action(create, repeat, find, publishes=(MADE,)),
+    "workspace_webhook.create_requested": Action(create, Repeat.LOOKUP, find, publishes=(MADE,)),
     "workspace_webhook.update_requested": Action(update, Repeat.SAFE, publishes=(CHANGED,)),
     "workspace_webhook.remove_requested": Action(remove, Repeat.SAFE, publishes=(REMOVED,)),
 }

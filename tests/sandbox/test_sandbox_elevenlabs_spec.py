@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from sandbox.elevenlabs import dialogue, dictionaries, speech, webhooks
+from sandbox.elevenlabs import dialogue, dictionaries, effects, projects, speech, webhooks
 from sandbox.elevenlabs.doors import DOORS
 from sandbox.process import Sandbox, start
 from tests.sandbox.elevenlabs_judge import KEY, NEEDS_FOLDER, document
@@ -21,6 +21,8 @@ BODIES = {
     "/v1/text-to-dialogue": dialogue.BODY,
     "/v1/pronunciation-dictionaries/add-from-rules": dictionaries.BODY,
     "/v1/workspace/webhooks/{webhook_id}": webhooks.PATCH,
+    "/v1/music/plan": effects.PLAN,
+    "/v1/studio/projects/{project_id}/chapters": projects.CHAPTER,
 }
 STRANGE: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "²", [], [1], ["x"], [[]], {}, {"a": 1}, [{}])
 LINE = {"text": "Hello.", "voice_id": "v_host"}
@@ -31,6 +33,7 @@ USUAL: Mapping[str, Mapping[str, Any]] = {
     "/v1/pronunciation-dictionaries/add-from-rules": {"name": "x", "rules": [{"type": "alias"}]},
     "/v1/history/download": {"history_item_ids": ["x"], "output_format": "wav"},
     "/v1/voices/v_host/settings/edit": {"stability": 0.5, "speed": 1.1, "use_speaker_boost": True},
+    "/v1/music/plan": {"prompt": "calm bed", "music_length_ms": 4000, "model_id": "music_v1"},
     "/v1/workspace/webhooks": {"settings": {"name": "x", "webhook_url": "http://127.0.0.1:1", "request_headers": {}}},
 }
 

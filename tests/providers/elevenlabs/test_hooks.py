@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from model import Done
-from providers.contract import NothingKnown, Repeat
+from providers.contract import NothingKnown
 from providers.elevenlabs import PROVIDER
-from providers.errors import InvalidPayload, OutcomeUnknown, Refused
+from providers.errors import InvalidPayload, OutcomeUnknown
 from sandbox.process import Sandbox
-from tests.providers.doubles import NOW, Scripted, answer
+from tests.providers.doubles import DELIVERY_ID, Scripted, answer
 from tests.providers.elevenlabs.calls import calling
 from tests.providers.elevenlabs.roads import Road, checked
 
 HOOK = {"name": "podcast", "url": "https://mesh.example.org/hooks/elevenlabs/x"}
 MAKE, CHANGE, REMOVE = (f"workspace_webhook.{each}_requested" for each in ("create", "update", "remove"))
+OTHER = UUID("01930000-0000-7000-8000-0000000000ff")
 SECRET = "wsec_planted0123456789"
 
 
@@ -41,26 +42,24 @@ def test_a_webhook_is_made_and_its_secret_is_only_sealed(sandbox: Sandbox) -> No
     road = Road(sandbox, MAKE, HOOK, known=Sealing())
     done = road.end()
     (row,) = listed(sandbox)
-    assert (row["name"], row["webhook_url"]) == (HOOK["name"], HOOK["url"])
+    assert (row["name"], row["webhook_url"]) == (f"podcast [{DELIVERY_ID}]", HOOK["url"])
     assert done.result["webhook_id"] == row["webhook_id"]
     assert done.result["secret_sealed"].startswith("v1:")
-    assert done.result["secret_sealed"][::-1].startswith(":1v") is False
     (event,) = done.events
     assert (event.type, "secret_sealed" in event.data) == ("workspace_webhook.created", False)
 
 
 def test_the_secret_is_nowhere_else() -> None:
     scripted = Scripted(answer(200, {"webhook_id": "wh1", "webhook_secret": SECRET}))
-    call = calling(scripted, MAKE, HOOK, progress={"known": []}, known=Sealing())
+    call = calling(scripted, MAKE, HOOK, known=Sealing())
     done = PROVIDER.actions[MAKE].run(call)
     assert SECRET[::-1] in str(done)
     assert SECRET not in f"{done!r} {call!r} {call.exchange!r} {scripted.requests!r}"
 
 
 def test_a_webhook_whose_secret_was_lost_is_removed_and_made_again(sandbox: Sandbox) -> None:
-    other = Road(sandbox, MAKE, HOOK).end().result["webhook_id"]
+    other = Road(sandbox, MAKE, HOOK, more={"delivery_id": OTHER}).end().result["webhook_id"]
     road = Road(sandbox, MAKE, HOOK)
-    road.step()
     road.lose("/v1/workspace/webhooks")
     assert len(listed(sandbox)) == 2
     assert road.find() is None
@@ -69,32 +68,12 @@ def test_a_webhook_whose_secret_was_lost_is_removed_and_made_again(sandbox: Sand
     assert {row["webhook_id"] for row in listed(sandbox)} == {other, made}
 
 
-def test_several_that_may_be_it_are_left_to_a_person() -> None:
-    rows = [{"webhook_id": each, "name": "podcast", "webhook_url": HOOK["url"]} for each in ("a", "b")]
-    scripted = Scripted(answer(200, {"webhooks": rows}))
-    action = PROVIDER.actions[MAKE]
-    assert action.find is not None
-    with pytest.raises(Refused, match=r"\(a, b\)"):
-        action.find(calling(scripted, MAKE, HOOK, progress={"known": []}))
-
-
-def test_one_that_is_older_is_not_ours() -> None:
-    old = (NOW - timedelta(hours=1)).timestamp()
-    row = {"webhook_id": "a", "name": "podcast", "webhook_url": HOOK["url"], "created_at_unix": old}
-    scripted = Scripted(answer(200, {"webhooks": [row]}))
-    action = PROVIDER.actions[MAKE]
-    assert action.find is not None
-    assert action.find(calling(scripted, MAKE, HOOK, progress={"known": []})) is None
-    assert len(scripted.requests) == 1
-    assert (action.repeat_after({}), action.repeat_after({"known": []})) == (Repeat.SAFE, Repeat.LOOKUP)
-
-
 def test_a_change_leaves_what_it_does_not_say(sandbox: Sandbox) -> None:
     webhook_id = Road(sandbox, MAKE, HOOK).end().result["webhook_id"]
     Road(sandbox, CHANGE, {"webhook_id": webhook_id, "events": ["speech_to_text"]}).end()
     Road(sandbox, CHANGE, {"webhook_id": webhook_id, "is_disabled": True}).end()
     (row,) = listed(sandbox)
-    assert (row["name"], row["is_disabled"], row["events"]) == ("podcast", True, ["speech_to_text"])
+    assert (row["name"], row["is_disabled"], row["events"]) == (f"podcast [{DELIVERY_ID}]", True, ["speech_to_text"])
 
 
 def test_one_that_is_not_there_cannot_be_changed() -> None:
@@ -112,7 +91,7 @@ def test_one_goes_and_may_be_gone(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("body", [{}, {"webhook_id": "wh1"}, {"webhook_id": 5, "webhook_secret": "s"}])
 def test_an_answer_without_a_secret_is_no_success(body: Any) -> None:
     with pytest.raises(OutcomeUnknown):
-        PROVIDER.actions[MAKE].run(calling(Scripted(answer(200, body)), MAKE, HOOK, progress={"known": []}))
+        PROVIDER.actions[MAKE].run(calling(Scripted(answer(200, body)), MAKE, HOOK))
 
 
 def test_a_list_that_is_none_is_not_read() -> None:
