@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from sqlalchemy.exc import DBAPIError
+
+import db.engine
+import db.people
 
 if TYPE_CHECKING:
     from cli.stack import Stack
@@ -36,6 +40,7 @@ def _places(stack: Stack) -> Iterator[tuple[str, str]]:
         user, _, password = stack.settings.get("flower_basic_auth", "").partition(":")
         yield "Flower", f"{stack.flower_url}   user {escape(user)}, password {escape(password)}"
     if stack.api_url:
+        yield "pages", f"{stack.api_url}/ui{first_user(stack)}"
         yield (
             "doors",
             f"{stack.api_url}/hooks/…   [dim]for webhooks of providers, and /media/… for their fetching[/]",
@@ -48,6 +53,19 @@ def _places(stack: Stack) -> Iterator[tuple[str, str]]:
         yield "servers", "those of DATABASE_URL and REDIS_URL"
     yield "processes", ", ".join(f"{name} ({pid})" for name, pid in stack.supervisor.pids().items())
     yield "logs", escape(str(stack.supervisor.logs))
+
+
+def first_user(stack: Stack) -> str:
+    """How to make the first user of the pages; nothing where there is one, or where nobody can tell."""
+    engine = db.engine.connect(stack.settings["database_url"], name="mesh-up", pool_size=1)
+    try:
+        with engine.begin() as connection:
+            nobody = db.people.is_empty(connection)
+    except DBAPIError:
+        return ""
+    finally:
+        engine.dispose()
+    return f"   [dim]nobody can log in yet:[/] {escape(command())} users add NAME --role admin" if nobody else ""
 
 
 def _commands(stack: Stack) -> Iterator[str]:

@@ -75,10 +75,9 @@ def _y(value: float, most: int) -> float:
 
 def _round(value: int) -> int:
     """The next number that reads well at the top of a chart, and halves well."""
-    size = 2
-    while size < value:
-        for factor in (2, 4, 6, 10, 20):
-            if factor * size // 2 >= value:
-                return factor * size // 2
+    size = 1
+    while True:
+        for factor in (2, 4, 6, 8, 10, 12, 16):
+            if factor * size >= value:
+                return factor * size
         size *= 10
-    return size
