@@ -1,7 +1,8 @@
 """What else is read of an account, each kept as its stream's value: who it is, how much there is, the gateway's lists.
 
 Official of these is only a user's id, name and email. What the gateway answers is not known: it is kept raw, without
-what is named like a credential. Where the account's plan has no gateway, the reading says so and ends well.
+what is named like a credential. Where the account's plan has no gateway, or the gateway no such list,
+the reading says so and ends well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ USER, COUNTS = "user", "counts"
 USER_FIELDS = ("id", "name", "email")
 ORDERS = "orders"
 MAX_KEPT_BYTES = 256 * 1024  # of a raw answer
-NOT_ALLOWED = 403
+NOT_FOR_US = (403, 404, 405)  # no plan; or not there, as these paths are only quoted
 HIDDEN = re.compile(r"pass|secret|token|cookie|api_?key|otp|2fa|totp|card|cvv|iban|session", re.IGNORECASE)
 
 # Lists of the gateway: by stream, the operation and what it is told.
@@ -82,9 +83,9 @@ def read_gateway(call: Call, stream: str) -> Done:
     try:
         said = api.ask(call, operation, body).json()
     except Refused as refused:
-        if call.exchange is None or call.exchange.status != NOT_ALLOWED:
+        if call.exchange is None or call.exchange.status not in NOT_FOR_US:
             raise
-        return _ended(call, stream, {"not_allowed": str(refused)}, {"not_allowed": True})
+        return _ended(call, stream, {"refused": str(refused)}, {"refused": True})
     kept = bare(said)
     size = len(jsontext.encoded(kept))
     value = {"answer": kept} if size <= MAX_KEPT_BYTES else {"left_out": f"The answer has {size} bytes."}

@@ -250,8 +250,12 @@ def test_the_gateways_lists_are_kept_raw_and_without_credentials(walk: Any, stre
 @pytest.mark.parametrize("stream", GATEWAY)
 def test_an_account_without_the_gateway_is_not_held_up(walk: Any, stream: str) -> None:
     done = walk("sync.due", due(stream), token="noplan").end()
-    assert done.result == {"not_allowed": True}
-    assert "not_allowed" in value(done)
+    assert done.result == {"refused": True}
+    assert "403" in value(done)["refused"]
+    gone, _ = run("sync.due", due(stream), answer(404, {"detail": "Not found."}))
+    assert "404" in value(gone)["refused"]
+    with pytest.raises(InvalidPayload):
+        run("sync.due", due(stream), answer(422, {"detail": "No."}))
     with pytest.raises(CredentialsRejected):
         walk("sync.due", due(stream), token="bad").end()
 
