@@ -169,7 +169,7 @@ def replay_many(shared: Shared, change: Changed) -> Response:
             again = {**filters, "since": since.isoformat() if since else None}
             return page(change.visitor, "replay", count=count, filters=again, shown=filters)
         replay_id = redelivery.redeliver_all(connection, requested_by=change.visitor.person.name, **filters)
-        said = {name: str(value) for name, value in filters.items() if value is not None}
+        said = {name: str(value) for name, value in filters.items() if value is not None and name != "tenant_id"}
         _note(connection, change, "replay many", scope, "replay", replay_id, count=count, **said)
     return go(shared, change.visitor, f"/replays/{replay_id}", f"{_letters(count)} will be tried again.")
 

@@ -26,7 +26,7 @@ from api.ui import (
     records,
     webhooks,
 )
-from api.ui.guard import BASE, NotLoggedIn
+from api.ui.guard import BASE, NotLoggedIn, Viewer
 from api.ui.render import HERE, address, problem
 from db.engine import AWAY, is_away
 from db.pages import TooLong
@@ -82,6 +82,7 @@ def create() -> FastAPI:
     site.mount("/static", StaticFiles(directory=HERE / "static"))
     for each in PAGES:
         site.include_router(each.router)
+    site.add_api_route("/{rest:path}", _nowhere)
     site.add_exception_handler(NotLoggedIn, _log_in_first)
     site.add_exception_handler(HTTPException, _said)
     site.add_exception_handler(TooLong, _too_long)
@@ -102,8 +103,12 @@ class Headers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
 
+        answered = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
@@ -111,11 +116,20 @@ class Headers:
                     headers["Cache-Control"] = "no-cache"
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:  # it was logged, and answered with a page
+            if not answered:
+                raise
 
 
 def _first_page() -> Response:
     return RedirectResponse(f"{BASE}/")
+
+
+def _nowhere(visitor: Viewer, rest: str) -> Response:
+    """Whatever has no page, for those who are logged in: with the navigation around it."""
+    raise HTTPException(404, "There is no such page.")
 
 
 def _log_in_first(request: Request, error: Exception) -> Response:
