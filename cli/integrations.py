@@ -20,10 +20,10 @@ from cli.show import ago, known_tenant, many, safe, say, say_json, state, table
 from cli.syncs import sync
 from providers import PROVIDERS
 from providers.contract import Field
+from providers.inbound import handshake_token
 from providers.oauth2 import Reached
 from settings import current
 from worker import accounts
-from worker.hooks import handshake_token
 from worker.oauth import Connected, Revocation
 
 # What is said of the provider after disconnecting.
@@ -101,7 +101,7 @@ def _hooks(provider: str, integration_id: UUID) -> dict[str, str]:
         return {}
     if not inbound.by_app:
         return {"webhooks to": f"{base}/{integration_id}"}
-    token = handshake_token(current().provider_credentials(provider), inbound)
+    token = handshake_token(current().provider_credentials(provider).get(inbound.credential, ""))
     return {"webhooks to": f"{base}, for all accounts of the app", "verify token": token}
 
 

@@ -186,6 +186,9 @@ class Known(Protocol):
     def cursor(self, stream: str) -> Mapping[str, Any]:
         """How far a stream was read; empty before the first walk ended."""
 
+    def hooks_url(self) -> str:
+        """Where the provider's own webhooks about this account go."""
+
     def callback_url(self) -> str:
         """Where the provider may tell the end of this delivery's work: good for one message. A credential."""
 
@@ -209,6 +212,10 @@ class NothingKnown:
     def cursor(self, stream: str) -> Mapping[str, Any]:
         """Empty."""
         return {}
+
+    def hooks_url(self) -> str:
+        """An address that nobody answers."""
+        return "https://hooks.invalid/"
 
     def callback_url(self) -> str:
         """An address that nobody answers."""

@@ -5,6 +5,7 @@ A provider's `Inbound` facts are pure functions over the raw request: nothing is
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +41,14 @@ class Notice:
     publishes: tuple[str, Mapping[str, Any]] | None = None  # the type and data of the event that it means to us
     stream: str = ""  # what is read again because of it: a message is only a hint
     proven: bool = True  # False = anybody may have sent it: nothing of it is kept
+
+
+def handshake_token(secret: str) -> str:
+    """What our app's settings at a provider have to hold, so that it finds the address to be ours; empty = no secret.
+
+    Made of the app's secret: nothing has to be stored, or set.
+    """
+    return hmac.digest(secret.encode(), b"mesh webhook handshake", "sha256").hex()[:32] if secret else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ reason.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,7 @@ import jsontext
 from model import NewEvent
 from providers import PROVIDERS
 from providers.contract import Provider
-from providers.inbound import Arrival, Forged, Inbound, Malformed, Notice
+from providers.inbound import Arrival, Forged, Inbound, Malformed, Notice, handshake_token
 from worker import ids
 from worker.accounts import AccountError, credentials
 from worker.catalog import event_types
@@ -92,7 +91,9 @@ class Door:
     def handshake(self, provider: str, query: Mapping[str, str]) -> str:
         """What to answer a provider that asks whether an address is ours. Raises HookRefused."""
         inbound = _inbound(_by_app(provider))
-        answer = inbound.handshake(query, handshake_token(self.installed[provider].credentials, inbound))
+        answer = inbound.handshake(
+            query, handshake_token(self.installed[provider].credentials.get(inbound.credential, ""))
+        )
         if answer is None:
             raise HookRefused(403, "The verify token is not the one that `mesh integrations show` shows.")
         return answer
@@ -194,15 +195,6 @@ class Door:
             )
 
 
-def handshake_token(credentials: Mapping[str, str], inbound: Inbound) -> str:
-    """What our app's settings at a provider have to hold, so that it finds the address to be ours; empty = no secret.
-
-    Made of the app's secret: nothing has to be stored, or set.
-    """
-    secret = credentials.get(inbound.credential, "")
-    return hmac.digest(secret.encode(), b"mesh webhook handshake", "sha256").hex()[:32] if secret else ""
-
-
 def _by_app(provider: str) -> Provider:
     facts = PROVIDERS.get(provider)
     if facts is None or facts.inbound is None or not facts.inbound.by_app:
@@ -257,7 +249,7 @@ def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice
 def _publish(connection: Connection, account: Any, inbox_id: UUID, notice: Notice) -> None:
     assert notice.publishes is not None
     event_type, data = notice.publishes
-    if event_types()[event_type].addressable:
+    if "integration_id" in event_types()[event_type].schema.get("properties", {}):
         data = {**data, "integration_id": str(account.id)}
     key = f"hook:{account.id}:{notice.external_id}"[:255]
     try:

@@ -13,6 +13,7 @@ import db.cursors
 import db.inbox
 import db.links
 from model import Link
+from providers import PROVIDERS
 from providers.waiting import aside
 from worker.links import Links
 
@@ -55,6 +56,12 @@ class KnownRows:
                 return db.cursors.get(connection, self.integration_id, stream)
 
         return aside(read)
+
+    def hooks_url(self) -> str:
+        """Where the provider's own webhooks about this account go."""
+        inbound = PROVIDERS[self.provider].inbound
+        by_app = inbound is not None and inbound.by_app
+        return self.links.hooks(self.provider, None if by_app else self.integration_id)
 
     def callback_url(self) -> str:
         """Where the provider may tell the end of this delivery's work: good for one message. A credential."""

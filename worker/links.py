@@ -27,6 +27,10 @@ class Links:
         """Where a file may be fetched for so long."""
         return f"{self._base()}/media/{asset_id}?{self._proof(f'media:{asset_id}', lasts_s)}"
 
+    def hooks(self, provider: str, integration_id: UUID | None) -> str:
+        """Where a provider's own webhooks go: about an account, or about all of our app."""
+        return f"{self._base()}/hooks/{provider}" + (f"/{integration_id}" if integration_id else "")
+
     def callback(self, provider: str, integration_id: UUID, delivery_id: UUID) -> str:
         """Where a provider may tell how a delivery's work ended."""
         proof = self._proof(f"callback:{integration_id}:{delivery_id}", CALLBACK_S)

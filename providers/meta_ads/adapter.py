@@ -8,7 +8,7 @@ ads did is read back every hour.
 from __future__ import annotations
 
 from providers.contract import Action, Field, Provider, Repeat, Stream
-from providers.meta_ads import ad_sets, ads, children, copies, leads, reports
+from providers.meta_ads import ad_sets, ads, children, copies, leads, reports, subscriptions
 from providers.meta_ads.api import BASE_URL, VERSION
 from providers.meta_ads.campaigns import create, find, listing, remove, turn, update
 from providers.meta_ads.conversions import send_many, send_one
@@ -43,9 +43,11 @@ PROVIDER = Provider(
         "ad.state_change_requested": Action(children.turn(ads.AD)),
         "ad.report_requested": Action(reports.report, publishes=("ad.report_completed",)),
         "lead.fetch_requested": Action(leads.fetch, needs="page_id", publishes=("lead.received",)),
+        "subscription.create_requested": Action(subscriptions.create, publishes=("subscription.created",)),
+        "subscription.remove_requested": Action(subscriptions.remove),
         "attribution.event": Action(send_one, needs="pixel_id"),
         "attribution.batch": Action(send_many, needs="pixel_id"),
-        "sync.due": Action(walk({"campaigns": listing, "insights": read_days})),
+        "sync.due": Action(walk({"campaigns": listing, "insights": read_days}), publishes=("campaign.deleted",)),
     },
     fields=(
         Field("pixel_id", "Pixel", required=False, help="The pixel (dataset) that conversions go to; none = none go."),

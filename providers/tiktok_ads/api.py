@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jsontext
 from providers.contract import Call
 from providers.errors import OutcomeUnknown, Unavailable
 from providers.http import Answer, Request, api_request
+from providers.messages import Part, multipart_request
 from providers.tiktok_ads.errors import FAULT_WAIT_S, PARTIAL, code_of, message_of, text_of, unreadable
 
 VERSION = "v1.3"
@@ -96,6 +97,19 @@ def write(call: Call, path: str, body: Data) -> Data:
     return data_of(call.send(_post(call, path, {"advertiser_id": account(call), **body})))
 
 
+def uploaded(call: Call, path: str, fields: Mapping[str, str], *, secret: str) -> Data:
+    """Have a file fetched into the advertiser's library. `secret` is the address in it, which is a credential."""
+    parts = [Part(name, value.encode()) for name, value in {"advertiser_id": account(call), **fields}.items()]
+    request = multipart_request(
+        "POST",
+        call.base_url,
+        _path(call.api_version, path),
+        headers=_headers(call.secrets["access_token"]),
+        parts=parts,
+    )
+    return data_of(call.send(replace(request, secrets=(*request.secrets, secret))))
+
+
 def track(call: Call, body: Data) -> tuple[bool, Data]:
     """Report conversions: whether all were taken, and what is said about those that were not."""
     answer = call.send(_post(call, "event/track/", body))
@@ -135,6 +149,19 @@ def reading(call: Call) -> Iterator[None]:
         if call.exchange is None or call.exchange.status is None:
             raise
         raise Unavailable(str(error), code=error.code, wait_s=FAULT_WAIT_S) from error
+
+
+def app_post(call: Call, path: str, body: Data) -> Data:
+    """Have something done for our app, whose secret and a token stand in the body."""
+    secrets = tuple(filter(None, (call.secrets.get("secret"), call.secrets.get("access_token"))))
+    return data_of(call.send(post(call.base_url, call.api_version, path, None, body, secrets=secrets)))
+
+
+def app_get(call: Call, path: str, query: Mapping[str, Any]) -> Data:
+    """Read something of our app, whose secret stands in the query."""
+    request = get(call.base_url, call.api_version, path, call.secrets["access_token"], query)
+    with reading(call):
+        return data_of(call.send(replace(request, secrets=(*request.secrets, str(call.secrets.get("secret", ""))))))
 
 
 def account(call: Call) -> str:

@@ -16,7 +16,7 @@ from providers.ads import campaign_of, key_in, link_of, superseded
 from providers.contract import Call
 from providers.errors import InvalidPayload, OutcomeUnknown
 from providers.tiktok_ads.api import Data, page, write
-from providers.tiktok_ads.errors import DUPLICATE_REQUEST, NOTHING_TO_UPDATE, text_of, unreadable
+from providers.tiktok_ads.errors import DUPLICATE_REQUEST, NOT_THERE, NOTHING_TO_UPDATE, text_of, unreadable
 from providers.tiktok_ads.names import named
 
 ENABLE, DISABLE, DELETE = "ENABLE", "DISABLE", "DELETE"
@@ -31,8 +31,13 @@ FIELDS = [
     "secondary_status",
     "create_time",
     "modify_time",
+    "campaign_automation_type",
 ]
-SHOWN = ("objective_type", "budget_mode", "budget", "secondary_status", "create_time", "modify_time")
+SMART_PLUS = "UPGRADED_SMART_PLUS"
+SHOWN = (
+    "campaign_automation_type",
+    *("objective_type", "budget_mode", "budget", "secondary_status", "create_time", "modify_time"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def create(call: Call) -> Outcome:
         return Done(result={"skipped": "This campaign is there already."}, external_id=known.external_id)
     body = _creation(call)
     try:
-        made = write(call, "campaign/create/", body)
+        made = write(call, "smart_plus/campaign/create/" if _is_smart(call) else "campaign/create/", body)
     except OutcomeUnknown as error:
         found = find(call) if error.code == DUPLICATE_REQUEST else None
         if found is None:
@@ -109,7 +114,19 @@ def _creation(call: Call) -> dict[str, Any]:
         **_budget(call),
         "operation_status": STATUSES.get(data.get("state", "draft"), DISABLE),
         "request_id": str(call.delivery_id.int % 2**63),
+        **{name: value for name, value in _own(call).items() if name != "smart_plus"},
     }
+
+
+def _is_smart(call: Call) -> bool:
+    """Whether the event asks for a campaign that TikTok runs by itself: `extra.tiktok_ads.smart_plus`."""
+    return bool(_own(call).get("smart_plus"))
+
+
+def _own(call: Call) -> Mapping[str, Any]:
+    extra = call.event.data.get("extra")
+    own = extra.get("tiktok_ads") if isinstance(extra, dict) else None
+    return own if isinstance(own, dict) else {}
 
 
 def _objective(name: str | None) -> Objective:
@@ -185,7 +202,7 @@ def update(call: Call) -> Outcome:
     if not body:
         return _set_status(call, link, state) if state else _applied(call, link)
     try:
-        shown = write(call, "campaign/update/", {"campaign_id": link.external_id, **body})
+        shown = write(call, _door(link, "update/"), {"campaign_id": link.external_id, **body})
     except InvalidPayload as error:
         if error.code != NOTHING_TO_UPDATE:
             raise
@@ -228,10 +245,32 @@ def status_of(state: str) -> Callable[[Call], Outcome]:
     return step
 
 
+def remove(call: Call) -> Done:
+    """campaign.delete_requested -> the campaign is gone for good, with all that is in it. To repeat it is harmless."""
+    key = call.event.data["campaign_id"]
+    link = call.known.link(key) or find_link(call)
+    if link is None:
+        raise InvalidPayload(f"Campaign {key} is not at this account.", code="not_linked")
+    try:
+        write(call, _door(link, "status/update/"), {"campaign_ids": [link.external_id], "operation_status": DELETE})
+    except InvalidPayload as error:
+        if error.code not in (NOTHING_TO_UPDATE, NOT_THERE) and not link.deleted:
+            raise
+    gone = Link(link.external_id, key, DELETE, applied_at=call.event.occurred_at, deleted=True)
+    facts = {"campaign_id": key, "external_id": link.external_id, "status": DELETE}
+    return Done(result=facts, external_id=link.external_id, records=Records(links=(gone,)))
+
+
+def _door(link: Link, path: str) -> str:
+    """Where a campaign is changed: upgraded Smart+ campaigns have endpoints of their own."""
+    smart = link.details.get("campaign_automation_type") == SMART_PLUS
+    return f"smart_plus/campaign/{path}" if smart else f"campaign/{path}"
+
+
 def _set_status(call: Call, link: Link, state: str) -> Done:
     status = STATUSES[state]
     try:
-        write(call, "campaign/status/update/", {"campaign_ids": [link.external_id], "operation_status": status})
+        write(call, _door(link, "status/update/"), {"campaign_ids": [link.external_id], "operation_status": status})
     except InvalidPayload as error:
         if error.code != NOTHING_TO_UPDATE:
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from model import Done, Outcome, Wait
@@ -25,8 +26,18 @@ ALONE_MAX = 10  # so many refused one by one, and none taken: groups are not tak
 WHY_CHARS = 200
 PARTLY = "partial"
 SINGLE_EVENTS = (INVALID, PARTLY)  # refusals that single events of a call may be the reason of
-SOURCE = "web"  # a pixel's
-CHANNELS = (None, "website")  # others are reported to event sets of their own, not to a pixel
+WEB = "web"
+# By the conversion's channel: what it is reported to, and the account's field that names it.
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "website": (WEB, "pixel_code"),
+    "app": ("app", "app_id"),  # for apps on TikTok's list of those allowed
+    "store": ("offline", "offline_event_set_id"),
+    "phone": ("offline", "offline_event_set_id"),
+    "email": ("offline", "offline_event_set_id"),
+    "chat": ("offline", "offline_event_set_id"),
+    "crm": ("crm", "crm_event_set_id"),
+}
+DEFAULT_CHANNEL = "website"
 
 EVENTS: Mapping[str, str] = {
     "page_view": "Pageview",  # unconfirmed: not in the list of standard events, and taken as a custom one
@@ -53,7 +64,7 @@ _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 def report(call: Call) -> Done:
     """attribution.event -> one event of the pixel."""
     event = event_of(call, call.event.data)
-    refused = _send(call, [event])
+    refused = _send(call, source_of(call, call.event.data), [event])
     if refused:
         raise InvalidPayload(f"TikTok did not take the conversion: {refused[0]}", code="conversion_refused")
     return Done(result={"event": event["event"], "event_id": event["event_id"]}, external_id=event["event_id"])
@@ -64,10 +75,11 @@ def report_many(call: Call) -> Outcome:
     events, unsendable = _readable(call)
     if not events:
         raise _none_taken(unsendable)
-    batch = Batch.of(call, len(events))
-    chosen = events[slice(*batch.groups[0])]
+    batch = Batch.of(call, [source for source, _ in events])
+    chosen = [event for _, event in events[slice(*batch.groups[0])]]
+    source = events[batch.groups[0][0]][0]
     try:
-        batch = batch.answered(chosen, _send(call, chosen))
+        batch = batch.answered(chosen, _send(call, source, chosen))
     except InvalidPayload as error:
         if error.code not in SINGLE_EVENTS:
             raise
@@ -89,12 +101,17 @@ class Batch:
     refused: list[dict[str, str]] = field(default_factory=list)  # by TikTok
 
     @classmethod
-    def of(cls, call: Call, count: int) -> Batch:
-        """As the last step left it, or at its beginning."""
+    def of(cls, call: Call, sources: Sequence[Source]) -> Batch:
+        """As the last step left it, or at its beginning. `sources` are those of the events, the same side by side."""
         saved = call.progress.get("batch")
         if saved:
             return cls(**saved)
-        return cls([[start, min(start + BATCH, count)] for start in range(0, count, BATCH)])
+        groups, start = [], 0
+        for _, alike in groupby(sources):
+            end = start + len(list(alike))
+            groups += [[first, min(first + BATCH, end)] for first in range(start, end, BATCH)]
+            start = end
+        return cls(groups)
 
     def answered(self, chosen: Sequence[Data], bad: Mapping[int, str]) -> Batch:
         """After the first group was taken, but for single events."""
@@ -124,15 +141,15 @@ class Batch:
         return Wait(0, {"batch": asdict(self), "done": done, "of": len(call.event.data["conversions"])})
 
 
-def _readable(call: Call) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The events that can be sent, and why others cannot."""
+def _readable(call: Call) -> tuple[list[tuple[Source, dict[str, Any]]], list[dict[str, str]]]:
+    """The events that can be sent, with what each is reported to, and why others cannot."""
     events, refused = [], []
     for conversion in call.event.data["conversions"]:
         try:
-            events.append(event_of(call, conversion))
+            events.append((source_of(call, conversion), event_of(call, conversion)))
         except InvalidPayload as error:
             refused.append(_refusal(_event_id(conversion), str(error)))
-    return events, refused
+    return sorted(events, key=lambda each: each[0]), refused
 
 
 def _halves(group: Sequence[int]) -> list[list[int]]:
@@ -153,9 +170,11 @@ def _none_taken(refused: Sequence[Mapping[str, str]]) -> ProviderError:
     )
 
 
-def _send(call: Call, events: Sequence[Data]) -> dict[int, str]:
+def _send(call: Call, source: Source, events: Sequence[Data]) -> dict[int, str]:
     """Send them in one call. Why single ones were not taken, by their place; InvalidPayload where that is not told."""
-    body = {"event_source": SOURCE, "event_source_id": call.config["pixel_code"], "data": list(events)}
+    kind, source_id = source
+    test = {"test_event_code": call.config["test_event_code"]} if call.config.get("test_event_code") else {}
+    body = {"event_source": kind, "event_source_id": source_id, **test, "data": list(events)}
     complete, data = track(call, body)
     bad = _failed(data, len(events))
     if not complete and not bad:
@@ -176,14 +195,24 @@ def _failed(data: Data, count: int) -> dict[int, str]:
 # ------------------------------------------------------------------------------------------------------- what is sent
 
 
+Source = tuple[str, str]  # its kind, and its id there
+
+
+def source_of(call: Call, conversion: Data) -> Source:
+    """What a conversion is reported to. InvalidPayload where the account has nothing for its channel."""
+    channel = conversion.get("channel") or DEFAULT_CHANNEL
+    kind, field_name = SOURCES[channel]
+    found = call.config.get(field_name)
+    if not found:
+        said = f"The conversion's channel is {channel}, and the account has no {field_name}."
+        raise InvalidPayload(said, code="other_channel")
+    return kind, str(found)
+
+
 def event_of(call: Call, conversion: Data) -> dict[str, Any]:
-    """A conversion as TikTok wants it. InvalidPayload for one that a pixel does not take."""
-    if conversion.get("channel") not in CHANNELS:
-        raise InvalidPayload(
-            f"A pixel takes conversions of a website, and this one's channel is {conversion['channel']}.",
-            code="other_channel",
-        )
-    if not conversion.get("source_url"):
+    """A conversion as TikTok wants it. InvalidPayload for one that it does not take."""
+    kind = SOURCES[conversion.get("channel") or DEFAULT_CHANNEL][0]
+    if kind == WEB and not conversion.get("source_url"):
         raise InvalidPayload(
             "`source_url` is missing: TikTok wants the page of a website's conversion.", code="no_page"
         )
@@ -193,10 +222,16 @@ def event_of(call: Call, conversion: Data) -> dict[str, Any]:
         "event_id": _event_id(conversion),
         "user": user_of(conversion),
         "properties": _properties(conversion),
-        "page": {"url": conversion["source_url"]},
+        "page": {"url": conversion["source_url"]} if kind == WEB else None,
+        "lead": _lead(conversion) if kind == "crm" else None,
         "limited_data_use": conversion.get("limited_data_use"),
     }
     return {name: value for name, value in event.items() if value not in (None, {})}
+
+
+def _lead(conversion: Data) -> dict[str, Any] | None:
+    lead_id = (conversion.get("user") or {}).get("lead_id")
+    return {"lead_id": lead_id} if lead_id else None
 
 
 def _event_id(conversion: Data) -> str:

@@ -9,7 +9,7 @@ that fails is made anew once; then its days are read in slices. The cursor passe
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -30,9 +30,8 @@ from providers.tiktok_ads.errors import (
 )
 
 INSIGHTS = "insights"
-LEVEL = "campaign"
 DAY = "stat_time_day"
-ID = "campaign_id"
+DEFAULT_LEVEL = "campaign"
 
 SLICE_DAYS = 30  # the most with DAY
 TASKS_ABOVE_DAYS = 60
@@ -44,20 +43,52 @@ POLLS_MAX = 60  # about an hour; then the task counts as failed
 
 COUNTS = ("impressions", "clicks")
 DETAILS = ("reach", "result", "complete_payment", "total_purchase_value", "video_play_actions")
-QUESTION: Mapping[str, Any] = {
-    "report_type": "BASIC",
-    "data_level": "AUCTION_CAMPAIGN",
-    "dimensions": [ID, DAY],
-    "metrics": ["spend", *COUNTS, "conversion", *DETAILS],
-    # Without it the days of deleted campaigns are missing. The value is JSON in a string.
-    "filtering": [{"field_name": "campaign_status", "filter_type": "IN", "filter_value": '["STATUS_ALL"]'}],
-}
+METRICS = ["spend", *COUNTS, "conversion", *DETAILS]
 FILE: Mapping[str, Any] = {"output_format": "CSV_STRING", "enable_report_title_translation": False}
 
 TASK_LOST = (TASK_FAILED, NOT_THERE)  # it failed, or is kept no longer
 TOO_LONG = "answer_truncated"  # our transport's word for a file over the limit
 READY = "SUCCESS"
 ENDED = ("FAILED", "CANCELED")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What days are read of."""
+
+    data_level: str
+    id: str
+    status: str = ""  # the field by which deleted ones are shown too
+
+    def question(self, *dimensions: str) -> dict[str, Any]:
+        """What a report on it asks for, but for days and metrics."""
+        # Without the filter the days of deleted ones are missing. Its value is JSON in a string.
+        status = {"field_name": self.status, "filter_type": "IN", "filter_value": '["STATUS_ALL"]'}
+        return {
+            "report_type": "BASIC",
+            "data_level": self.data_level,
+            "dimensions": [self.id, *dimensions],
+            **({"filtering": [status]} if self.status else {}),
+        }
+
+
+LEVELS: Mapping[str, Level] = {
+    "account": Level("AUCTION_ADVERTISER", "advertiser_id"),
+    "campaign": Level("AUCTION_CAMPAIGN", "campaign_id", "campaign_status"),
+    "ad_set": Level("AUCTION_ADGROUP", "adgroup_id", "adgroup_status"),
+    "ad": Level("AUCTION_AD", "ad_id", "ad_status"),
+}
+
+
+def levels_of(call: Call) -> list[str]:
+    """What an account's days are read of. InvalidPayload for a word that is no level."""
+    words = str(call.config.get("levels") or DEFAULT_LEVEL).replace(",", " ").split()
+    unknown = [word for word in words if word not in LEVELS]
+    if unknown:
+        raise InvalidPayload(
+            f"The account's levels are of {', '.join(LEVELS)}, not {unknown[0]}.", code="unknown_level"
+        )
+    return list(dict.fromkeys(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +106,7 @@ class Walk:
     offset: int = 0  # rows of the task's file that are stored
     polls: int = 0
     made: int = 0  # tasks for the current days
+    level: int = 0  # of the account's levels, the one that is read of the current days
 
     @classmethod
     def of(cls, call: Call) -> Walk:
@@ -103,7 +135,11 @@ class Walk:
 
     def in_slices(self) -> Walk:
         """Without tasks."""
-        return Walk(self.since, self.until, self.start, SLICE_DAYS, by_task=False)
+        return Walk(self.since, self.until, self.start, SLICE_DAYS, by_task=False, level=self.level)
+
+    def at_level(self, level: int) -> Walk:
+        """The same days, of something else."""
+        return Walk(self.since, self.until, self.start, self.span, self.by_task, level=level)
 
     def after_slice(self) -> Walk:
         """At the next days."""
@@ -128,8 +164,14 @@ def read_insights(call: Call) -> Outcome:
         return _task_failed(walk)
 
 
-def _question(walk: Walk) -> dict[str, Any]:
-    return {**QUESTION, "start_date": walk.slice.since.isoformat(), "end_date": walk.slice.until.isoformat()}
+def _question(call: Call, walk: Walk) -> dict[str, Any]:
+    days = {"start_date": walk.slice.since.isoformat(), "end_date": walk.slice.until.isoformat()}
+    return {**LEVELS[_level(call, walk)].question(DAY), "metrics": METRICS, **days}
+
+
+def _level(call: Call, walk: Walk) -> str:
+    levels = levels_of(call)
+    return levels[min(walk.level, len(levels) - 1)]
 
 
 def _on(walk: Walk, wait_s: float = 0, records: Records | None = None) -> Wait:
@@ -137,7 +179,9 @@ def _on(walk: Walk, wait_s: float = 0, records: Records | None = None) -> Wait:
 
 
 def _stored(call: Call, walk: Walk, metrics: Sequence[Metric]) -> Outcome:
-    """The last rows of a slice, with the cursor that passes it."""
+    """The last rows of a slice; of its last level, with the cursor that passes it."""
+    if walk.level + 1 < len(levels_of(call)):
+        return _on(walk.at_level(walk.level + 1), records=Records(metrics=tuple(metrics)))
     finished = walk.slice.until == walk.until
     cursor = cursor_through(call, INSIGHTS, walk.window, walk.slice.until, finished=finished)
     records = Records(metrics=tuple(metrics), cursor=cursor)
@@ -152,13 +196,14 @@ def _stored(call: Call, walk: Walk, metrics: Sequence[Metric]) -> Outcome:
 
 def _read_page(call: Call, walk: Walk) -> Outcome:
     try:
-        got = page(call, "report/integrated/get/", _question(walk), walk.page)
+        got = page(call, "report/integrated/get/", _question(call, walk), walk.page)
     except InvalidPayload as error:
         if error.code != REPORT_TOO_LARGE or walk.slice.days == 1:
             raise
         return _on(walk.shorter())
     with reading(call):
-        metrics = [_metric(call, _object(row, "dimensions"), _object(row, "metrics")) for row in got.rows]
+        level = _level(call, walk)
+        metrics = [_metric(call, level, _object(row, "dimensions"), _object(row, "metrics")) for row in got.rows]
     if got.is_last:
         return _stored(call, walk, metrics)
     return _on(replace(walk, page=walk.page + 1), records=Records(metrics=tuple(metrics)))
@@ -171,17 +216,17 @@ def _object(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _metric(call: Call, dimensions: Mapping[str, Any], metrics: Mapping[str, Any]) -> Metric:
-    """One campaign's day. Values come as text or as numbers; "-" and "" are no value."""
-    day, campaign_id = _day(dimensions.get(DAY)), text_of(dimensions.get(ID))
-    if not campaign_id:
-        raise unreadable("a row has no campaign")
+def _metric(call: Call, level: str, dimensions: Mapping[str, Any], metrics: Mapping[str, Any]) -> Metric:
+    """A day of one campaign, ad group …. Values come as text or as numbers; "-" and "" are no value."""
+    day, external_id = _day(dimensions.get(DAY)), text_of(dimensions.get(LEVELS[level].id))
+    if not external_id:
+        raise unreadable(f"a row has no {LEVELS[level].id}")
     details: dict[str, Any] = {
         name: str(value) for name in DETAILS if (value := decimal(metrics.get(name))) is not None
     }
     return Metric(
-        level=LEVEL,
-        external_id=campaign_id,
+        level=level,
+        external_id=external_id,
         day=day,
         **{name: whole(metrics.get(name)) for name in COUNTS},
         spend=decimal(metrics.get("spend")),
@@ -210,7 +255,7 @@ def _task_step(call: Call, walk: Walk) -> Outcome:
 def _make_task(call: Call, walk: Walk) -> Wait:
     """Ask for the file of a slice. A task that nobody knows of, because its answer was lost, does no harm."""
     try:
-        data = write(call, "report/task/create/", {**_question(walk), **FILE})
+        data = write(call, "report/task/create/", {**_question(call, walk), **FILE})
     except InvalidPayload as error:
         if error.code not in (INVALID, REPORT_TOO_LARGE):
             raise
@@ -251,22 +296,23 @@ def _fetch(call: Call, walk: Walk) -> Outcome:
         if error.code != TOO_LONG:
             raise
         return _on(walk.in_slices())
-    rows = _rows(answer.content)
+    level = _level(call, walk)
+    rows = rows_of(answer.content, LEVELS[level].id, {DAY, "spend"})
     part = rows[walk.offset : walk.offset + ROWS_A_STEP]
     with reading(call):
-        metrics = [_metric(call, row, row) for row in part]
+        metrics = [_metric(call, level, row, row) for row in part]
     if walk.offset + len(part) >= len(rows):
         return _stored(call, walk, metrics)
     return _on(replace(walk, offset=walk.offset + len(part)), records=Records(metrics=tuple(metrics)))
 
 
-def _rows(content: bytes) -> list[dict[str, Any]]:
-    """The rows of a file; a line without a campaign, such as a sum, is none."""
+def rows_of(content: bytes, id_column: str, columns: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a file; a line without an id, such as a sum, is none."""
     reader = csv.DictReader(_lines(content))
-    missing = {ID, DAY, "spend"} - set(reader.fieldnames or ())
+    missing = {id_column, *columns} - set(reader.fieldnames or ())
     if missing:
         raise Refused(f"The report's file has no column {', '.join(sorted(missing))}.", code=TASK_FAILED)
-    return [row for row in reader if (row[ID] or "").isdigit()]
+    return [row for row in reader if (row[id_column] or "").isdigit()]
 
 
 def _lines(content: bytes) -> Iterable[str]:

@@ -98,6 +98,7 @@ STATUS: Final[Parameters] = {
     "operation_status": Parameter("text", required=True, choices=("ENABLE", "DISABLE", "DELETE")),
     "postback_window_mode": TEXT,
 }
+SMART: Final[Parameters] = {**CREATE, "request_id": Parameter("id", required=True)}
 OWN_FIELDS: Final = frozenset({"advertiser_id", "campaign_name", "objective_type", "budget_mode", "budget"})
 NOT_SHOWN: Final = frozenset({"request_id", "operation_status"})
 
@@ -117,6 +118,9 @@ class CampaignDoors:
             Endpoint("GET", "campaign/get/", lambda call: listed(self._campaigns, call), LIST),
             Endpoint("POST", "campaign/update/", self.update, UPDATE),
             Endpoint("POST", "campaign/status/update/", self.update_status, STATUS),
+            Endpoint("POST", "smart_plus/campaign/create/", self.create_smart, SMART),
+            Endpoint("POST", "smart_plus/campaign/update/", self.update, UPDATE),
+            Endpoint("POST", "smart_plus/campaign/status/update/", self.update_status, STATUS),
         )
 
     def create(self, call: Call) -> dict[str, Any]:
@@ -142,6 +146,13 @@ class CampaignDoors:
         if "request_id" in args:
             self._recent.append((call.now, (args["advertiser_id"], args["request_id"])))
         return campaign_json(made)
+
+    def create_smart(self, call: Call) -> dict[str, Any]:
+        """A new campaign that the platform runs by itself."""
+        made = self.create(call)
+        campaign = self._campaigns.get(made["advertiser_id"], made["campaign_id"])
+        campaign.given = {**campaign.given, "campaign_automation_type": "UPGRADED_SMART_PLUS"}
+        return campaign_json(campaign)
 
     def update(self, call: Call) -> dict[str, Any]:
         """Another name, budget, industries or order number."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.routes import Route
 from sandbox.tiktok_ads.accounts import Grants, Token
 from sandbox.tiktok_ads.envelope import Refused, plain, refusal, success
+from sandbox.tiktok_ads.forms import fields_of, is_form
 from sandbox.tiktok_ads.limits import Limits
-from sandbox.tiktok_ads.parameters import Args, Parameters, from_body, from_query
+from sandbox.tiktok_ads.parameters import Args, Parameters, checked, from_body, from_query
 from sandbox.wire import Answer, Request
 
 VERSION: Final = "v1.3"
@@ -56,7 +57,7 @@ class Gateway:
         """The door for both methods; it sees the whole path, so the slash at its end matters."""
         return tuple(Route(method, "/open_api/{version}/{path*}", self.answer) for method in ("GET", "POST"))
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """What the API says to a request."""
         version, _, path = request.path.removeprefix("/open_api/").partition("/")
         if not path.endswith("/"):
@@ -71,15 +72,18 @@ class Gateway:
             said = endpoint.handler(self._call(endpoint, request))
         except Refused as refused:
             return refusal(refused)
-        return said if isinstance(said, Answer) else success(said)
+        return later(said) if isinstance(said, Awaitable) else said if isinstance(said, Answer) else success(said)
 
     def _call(self, endpoint: Endpoint, request: Request) -> Call:
         """The request as the endpoint wants it; raises Refused."""
         token = None if endpoint.open else self._grants.token(request.headers.get("access-token", ""))
         if token is not None:
             self._limits.admit(token.app_id, endpoint.path, request.now)
+        kind = request.headers.get("content-type", "")
         if request.method == "GET":
             args = from_query(request.args, endpoint.parameters)
+        elif is_form(kind):
+            args = checked(fields_of(kind, request.body), endpoint.parameters)
         else:
             args = from_body(request.body, endpoint.parameters)
         if token is None:
@@ -87,6 +91,14 @@ class Gateway:
         else:
             check_advertisers(token, args)
         return Call(args, request.now, request.headers.get("host", "127.0.0.1"), token)
+
+
+async def later(said: Awaitable[Any]) -> Answer:
+    """The answer of a handler that has to wait for something."""
+    try:
+        return success(await said)
+    except Refused as refused:
+        return refusal(refused)
 
 
 def check_offline(version: str, path: str) -> None:

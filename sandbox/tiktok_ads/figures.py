@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from hashlib import sha256
 from typing import Final
 
@@ -35,6 +35,24 @@ class Day:
         return Day(
             self.impressions + other.impressions, self.clicks + other.clicks, self.spend + other.spend, conversions
         )
+
+    def shared(self, count: int) -> Iterator[Day]:
+        """Into so many parts that add up to it, the first one with what cannot be divided."""
+        for place in range(count):
+            first = place == 0
+            spend = (self.spend / count).quantize(self.spend, ROUND_DOWN)
+            conversions = None if self.conversions is None else part(self.conversions, count, first)
+            yield Day(
+                part(self.impressions, count, first),
+                part(self.clicks, count, first),
+                self.spend - spend * (count - 1) if first else spend,
+                conversions,
+            )
+
+
+def part(whole: int, count: int, first: bool) -> int:
+    """One of so many parts of a whole."""
+    return whole // count + (whole % count if first else 0)
 
 
 class Figures:

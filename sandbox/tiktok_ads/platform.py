@@ -16,6 +16,8 @@ from sandbox.tiktok_ads.dialog import Dialog
 from sandbox.tiktok_ads.endpoints import Endpoint, Gateway
 from sandbox.tiktok_ads.envelope import FAULTS, Refused
 from sandbox.tiktok_ads.figures import Figures
+from sandbox.tiktok_ads.launches import Launches
+from sandbox.tiktok_ads.library import Library
 from sandbox.tiktok_ads.limits import Limits
 from sandbox.tiktok_ads.oauth import OAuth
 from sandbox.tiktok_ads.report_tasks import FAILED, POLLS, SUCCESS, ReportTasks
@@ -34,7 +36,9 @@ class TikTok:
         self.limits = Limits()
         self.figures = Figures()
         self.campaigns = Campaigns(clock())
-        self.reports = Reports(self.campaigns, self.figures)
+        self.library = Library()
+        self.launches = Launches(self.campaigns, self.library)
+        self.reports = Reports(self.campaigns, self.figures, self.launches)
         self.tasks = ReportTasks(self.reports)
         self.conversions = Conversions()
         self.webhooks = Webhooks(self.grants, clock)
@@ -45,6 +49,8 @@ class TikTok:
         return (
             *OAuth(self.grants).endpoints(),
             *CampaignDoors(self.campaigns, self.figures).endpoints(),
+            *self.library.endpoints(),
+            *self.launches.endpoints(),
             *self.reports.endpoints(),
             *self.tasks.endpoints(),
             *self.conversions.endpoints(),
@@ -55,7 +61,7 @@ class TikTok:
         """Its doors."""
         gateway = Gateway(self.endpoints(), self.grants, self.limits)
         return StandIn(
-            routes=(*gateway.routes(), *self.dialog.routes(), *self.tasks.routes()),
+            routes=(*gateway.routes(), *self.dialog.routes(), *self.tasks.routes(), *self.library.routes()),
             bill=self.bill,
             faults=FAULTS,
             actions=self.actions(),
@@ -65,6 +71,10 @@ class TikTok:
         """What was made here through the API; empty when nothing was."""
         counts = {
             "campaigns_created": self.campaigns.created,
+            "ad_groups_created": self.launches.created["adgroup"],
+            "ads_created": self.launches.created["ad"],
+            "images_uploaded": len(self.library.images),
+            "videos_uploaded": len(self.library.videos),
             "events_received": self.conversions.received,
             "events_distinct": self.conversions.distinct,
             "test_events": self.conversions.tests,

@@ -1,8 +1,9 @@
 """Reports: what is asked, and the rows that answer it.
 
 https://business-api.tiktok.com/portal/docs?id=1740302848100353
-Played are BASIC reports of campaigns and of accounts, by day or as a sum. Deleted campaigns are missing unless a
-filter asks for STATUS_ALL. A day without delivery has no row.
+Played are BASIC reports of accounts, campaigns, ad groups and ads, by day or as a sum. What is deleted is missing
+unless a filter asks for STATUS_ALL. A day without delivery has no row. What a campaign did, its ad groups did together,
+and the ads of an ad group likewise.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ from sandbox.tiktok_ads.campaigns import Campaign, Campaigns
 from sandbox.tiktok_ads.endpoints import Call, Endpoint
 from sandbox.tiktok_ads.envelope import Invalid, Refused
 from sandbox.tiktok_ads.figures import Day, Figures
+from sandbox.tiktok_ads.launches import Child, Launches
 from sandbox.tiktok_ads.metrics import COUNTED, DEFAULT, NO_VALUE, OF_CAMPAIGNS, Subject, measured
 from sandbox.tiktok_ads.parameters import PAGING, Args, Parameter, Parameters, checked, paged
 
 BY_DAY: Final = "stat_time_day"
 SPAN_MAX_DAYS: Final[Mapping[bool, int]] = {True: 30, False: 365}  # by whether the rows are by day
 ADVERTISERS_MAX: Final = 5
-LEVELS: Final[Mapping[str, str]] = {"AUCTION_CAMPAIGN": "campaign_id", "AUCTION_ADVERTISER": "advertiser_id"}
+LEVELS: Final[Mapping[str, str]] = {
+    "AUCTION_CAMPAIGN": "campaign_id",
+    "AUCTION_ADVERTISER": "advertiser_id",
+    "AUCTION_ADGROUP": "adgroup_id",
+    "AUCTION_AD": "ad_id",
+}
+NOUNS: Final[Mapping[str, str]] = {"adgroup_id": "adgroup", "ad_id": "ad"}  # levels below campaigns
 STATUS_FILTER: Final = "campaign_status"
+STATUS_FILTERS: Final = (STATUS_FILTER, "adgroup_status", "ad_status")
 IDS_FILTER: Final = "campaign_ids"
+IDS_FILTERS: Final = (IDS_FILTER, "adgroup_ids", "ad_ids")
 
 # What report/integrated/get/ and report/task/create/ share.
 QUESTION: Final[Parameters] = {
@@ -55,7 +65,7 @@ SYNC: Final[Parameters] = {
     "query_mode": Parameter("text", choices=("REGULAR", "CHUNK")),
 }
 FILTER: Final[Parameters] = {
-    "field_name": Parameter("text", required=True, choices=(STATUS_FILTER, IDS_FILTER)),
+    "field_name": Parameter("text", required=True, choices=(*STATUS_FILTERS, *IDS_FILTERS)),
     "filter_type": Parameter("text", required=True, choices=("IN",)),
     "filter_value": Parameter("text", required=True),
 }
@@ -71,6 +81,7 @@ class Question:
     since: date | None
     until: date
     allowed: Callable[[Campaign], bool]
+    children: Callable[[Child], bool]
     order_field: str | None
     descending: bool
 
@@ -84,12 +95,18 @@ class Question:
         """Whether every campaign has rows of its own."""
         return LEVELS["AUCTION_CAMPAIGN"] in self.dimensions
 
+    @property
+    def noun(self) -> str | None:
+        """What has rows of its own, below campaigns."""
+        return next((NOUNS[name] for name in self.dimensions if name in NOUNS), None)
+
 
 class Reports:
     """Answers questions; `rows_max` is what a report may have at most, None for no limit."""
 
-    def __init__(self, campaigns: Campaigns, figures: Figures) -> None:
+    def __init__(self, campaigns: Campaigns, figures: Figures, launches: Launches) -> None:
         self.rows_max: int | None = None
+        self._launches = launches
         self._campaigns = campaigns
         self._figures = figures
 
@@ -113,13 +130,23 @@ class Reports:
         subjects: dict[str, Subject] = {}
         for campaign, day in self._campaign_days(asked, now):
             found = self._figures.of(campaign, day)
-            if found is not None:
-                of = campaign.id if asked.by_campaign else campaign.advertiser.id
+            for of, part in self._parts(asked, campaign, found) if found is not None else ():
                 subjects[of] = Subject(campaign.advertiser, campaign if asked.by_campaign else None)
-                sums[str(day) if asked.by_day else "", of] += found
+                sums[str(day) if asked.by_day else "", of] += part
         usual = sorted(sorted(sums, key=lambda key: int(key[1]), reverse=True), key=lambda key: key[0])
         rows = [row(asked, day, of, measured(asked.metrics, sums[day, of], subjects[of])) for day, of in usual]
         return ordered(rows, asked)
+
+    def _parts(self, asked: Question, campaign: Campaign, found: Day) -> Iterator[tuple[str, Day]]:
+        """A campaign's day by what has rows of its own."""
+        if asked.noun is None:
+            yield campaign.id if asked.by_campaign else campaign.advertiser.id, found
+            return
+        groups = self._launches.of("adgroup", campaign)
+        for group, part in zip(groups, found.shared(len(groups)), strict=True):
+            ads = [ad for ad in self._launches.of("ad", campaign) if ad.group is group]
+            shares = [(group, part)] if asked.noun == "adgroup" else zip(ads, part.shared(len(ads)), strict=True)
+            yield from ((child.id, share) for child, share in shares if asked.children(child))
 
     def _campaign_days(self, asked: Question, now: float) -> Iterator[tuple[Campaign, date]]:
         """The days of the campaigns in question, none of them in the future of the account."""
@@ -152,7 +179,8 @@ def question(args: Args, now: float, span_max_days: Mapping[bool, int] = SPAN_MA
         metrics=metrics,
         since=since,
         until=latest if until is None else until,
-        allowed=filters(args.get("filtering", [])),
+        allowed=filters(args.get("filtering", []), whole=not set(dimensions).isdisjoint(NOUNS)),
+        children=child_filters(args.get("filtering", [])),
         order_field=args.get("order_field"),
         descending=args.get("order_type", "DESC") == "DESC",
     )
@@ -196,9 +224,9 @@ def span(args: Args, by_day: bool, max_days: int) -> tuple[date | None, date | N
     return since, until
 
 
-def filters(given: Iterable[Mapping[str, Any]]) -> Callable[[Campaign], bool]:
-    """Which campaigns count; raises Invalid."""
-    values = {STATUS_FILTER: ["STATUS_NOT_DELETE"]}
+def filters(given: Iterable[Mapping[str, Any]], *, whole: bool = False) -> Callable[[Campaign], bool]:
+    """Which campaigns count; raises Invalid. `whole`: deleted ones too, for what is below them."""
+    values = {STATUS_FILTER: ["STATUS_ALL" if whole else "STATUS_NOT_DELETE"]}
     for one in given:
         checked(one, FILTER)
         values[one["field_name"]] = filter_value(one["filter_value"])
@@ -208,6 +236,18 @@ def filters(given: Iterable[Mapping[str, Any]]) -> Callable[[Campaign], bool]:
     statuses = {status for name in values[STATUS_FILTER] for status in PRIMARY[name]}
     ids = values.get(IDS_FILTER)
     return lambda campaign: campaign.status in statuses and (ids is None or campaign.id in ids)
+
+
+def child_filters(given: Iterable[Mapping[str, Any]]) -> Callable[[Child], bool]:
+    """Which ad groups or ads count."""
+    values = {one["field_name"]: filter_value(one["filter_value"]) for one in given}
+
+    def counts(child: Child) -> bool:
+        ids = values.get(f"{child.noun}_ids")
+        shown = child.status != "DELETE" or "STATUS_ALL" in values.get(f"{child.noun}_status", ())
+        return shown and (ids is None or child.id in ids)
+
+    return counts
 
 
 def filter_value(text: str) -> list[str]:

@@ -12,13 +12,12 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from providers import PROVIDERS
+from providers.inbound import handshake_token
 from sandbox.process import Sandbox
 from settings import Settings
 from tests.conftest import empty
 from tests.mesh import Mesh
 from tests.servers import Servers
-from worker.hooks import handshake_token
 
 APP_SECRET = "the-secret-of-our-app"
 
@@ -96,9 +95,7 @@ def test_who_does_not_know_our_app_s_secret_is_not_believed(doors: str, mesh: Me
 
 
 def test_our_app_s_address_is_proven_to_be_ours(doors: str, mesh: Mesh, accounts: dict[str, UUID]) -> None:
-    inbound = PROVIDERS["meta_ads"].inbound
-    assert inbound is not None
-    token = handshake_token({"secret": APP_SECRET}, inbound)
+    token = handshake_token(APP_SECRET)
     asked = {"hub.mode": "subscribe", "hub.challenge": "4711", "hub.verify_token": token}
     answer = requests.get(f"{doors}/hooks/meta_ads", params=asked, timeout=10)
     assert (answer.status_code, answer.text) == (200, "4711")

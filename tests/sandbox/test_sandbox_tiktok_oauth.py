@@ -141,13 +141,7 @@ def test_a_code_is_good_once_for_an_hour(api: Api) -> None:
     assert exchange(api, first)[0] == 40110
     api.now += 1
     assert exchange(api, second)[0] == 40115
-    assert api.stand_in.bill() == {
-        "campaigns_created": 0,
-        "events_received": 0,
-        "events_distinct": 0,
-        "test_events": 0,
-        "code_exchanges": 1,
-    }
+    assert {name: count for name, count in api.stand_in.bill().items() if count} == {"code_exchanges": 1}
     assert exchange(api, third)[0] == 40115
 
 

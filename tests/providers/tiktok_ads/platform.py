@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -71,11 +71,16 @@ class Memory:
     def cursor(self, stream: str) -> Mapping[str, Any]:
         return self.cursors.get(stream, {})
 
+    def hooks_url(self) -> str:
+        return "http://127.0.0.1:9/hooks/tiktok_ads/the-account"
+
     def store(self, records: Records | None) -> None:
         """What a commit would do."""
         for link in records.links if records else ():
             if link.key:
-                self.links[link.key] = link
+                before = self.links.get(link.key, link)
+                state = link.external_state or before.external_state
+                self.links[link.key] = replace(link, external_state=state, details={**before.details, **link.details})
         if records and records.cursor:
             self.cursors[records.cursor.stream] = records.cursor.value
 

@@ -180,8 +180,36 @@ def test_what_a_pixel_does_not_take_is_refused_before_it_is_sent(change: dict[st
 def test_without_a_pixel_no_conversion_goes_there() -> None:
     for event_type in ("attribution.event", "attribution.batch"):
         assert PROVIDER.actions[event_type].needs == "pixel_code"
-    (field,) = PROVIDER.fields
-    assert (field.name, field.required, field.sensitive) == ("pixel_code", False, False)
+    assert not any(field.required or field.sensitive for field in PROVIDER.fields)
+
+
+@pytest.mark.parametrize(
+    ("channel", "field", "source"),
+    [("store", "offline_event_set_id", "offline"), ("crm", "crm_event_set_id", "crm"), ("app", "app_id", "app")],
+)
+def test_other_channels_have_event_sets_of_their_own(channel: str, field: str, source: str) -> None:
+    scripted = Scripted(answer(200, {"code": 0, "message": "OK", "data": {}}))
+    order = {**ORDER, "channel": channel, "source_url": None, "user": {"lead_id": "777"}}
+    run(calling(scripted, "attribution.event", order, config={**CONFIG, field: "set_1", "test_event_code": "T1"}))
+    body = json.loads(scripted.requests[0].body)
+    assert (body["event_source"], body["event_source_id"], body["test_event_code"]) == (source, "set_1", "T1")
+    (event,) = body["data"]
+    assert "page" not in event
+    assert event.get("lead") == ({"lead_id": "777"} if channel == "crm" else None)
+
+
+def test_a_batch_is_told_apart_by_where_each_goes() -> None:
+    fine = answer(200, {"code": 0, "message": "OK", "data": {}})
+    scripted = Scripted(fine, fine)
+    mixed = [{**ORDER, "attribution_id": f"a{n}", "channel": "crm" if n % 2 else "website"} for n in range(4)]
+    config = {**CONFIG, "crm_event_set_id": "set_1"}
+    call = calling(scripted, "attribution.batch", {"conversions": mixed}, config=config)
+    first = run(call)
+    assert isinstance(first, Wait)
+    call.progress = first.progress
+    assert isinstance(run(call), Done)
+    bodies = [json.loads(request.body) for request in scripted.requests]
+    assert [(body["event_source"], len(body["data"])) for body in bodies] == [("crm", 2), ("web", 2)]
 
 
 def test_another_accounts_pixel_is_refused(account: Account) -> None:

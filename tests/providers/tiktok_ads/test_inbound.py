@@ -18,6 +18,7 @@ from providers.tiktok_ads import PROVIDER
 from providers.tiktok_ads.api import data_of, post
 from providers.tiktok_ads.inbound import GO_AND_POLL, handshake, read, verify
 from tests.providers.tiktok_ads.platform import APP, EU, SECRET, Account
+from worker.catalog import event_types
 
 # The formula's vector: https://developers.tiktok.com/doc/webhooks-verification
 BODY = (
@@ -34,8 +35,8 @@ def arrival(body: bytes = BODY, signature: str | None = f"t={SENT_AT},s={DIGEST}
     return Arrival(headers, body, datetime.fromtimestamp(SENT_AT + late_s, UTC))
 
 
-def signed(body: bytes, sent_at: int = SENT_AT) -> str:
-    digest = hmac.new(SECRET.encode(), f"{sent_at}.".encode() + body, hashlib.sha256).hexdigest()
+def signed(body: bytes, sent_at: int = SENT_AT, secret: str = SECRET) -> str:
+    digest = hmac.new(secret.encode(), f"{sent_at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={sent_at},s={digest}"
 
 
@@ -113,7 +114,35 @@ def test_payloads_that_nobody_documents_are_read_as_far_as_they_go(body: bytes, 
 def test_what_is_unsigned_says_only_go_and_poll() -> None:
     unsigned = arrival(LEAD, None)
     verify(unsigned, SECRET)
-    assert read(unsigned) == [Notice(hashlib.sha256(LEAD).hexdigest(), GO_AND_POLL)]
+    (notice,) = read(unsigned)
+    assert (notice.kind, notice.stream, notice.proven, notice.publishes) == (GO_AND_POLL, "campaigns", False, None)
+    assert read(arrival(b'{"another": 1}', None)) == [notice], "within a minute they are one"
+
+
+def test_a_signed_lead_is_told_with_what_was_written() -> None:
+    entry = {
+        "id": "900",
+        "page_id": "4",
+        "campaign_id": "1",
+        "adgroup_id": "2",
+        "ad_id": "3",
+        "create_time": 1791449990,
+        "changes": [{"field": "email", "value": "ann@example.com"}, {"field": "name", "value": "Ann"}],
+    }
+    body = json.dumps({"object": 1, "time": 1791450000, "entry": [entry]}).encode()
+    (notice,) = read(arrival(body, signed(body)))
+    assert notice.external_id == "lead:900"
+    assert notice.publishes is not None
+    kind, said = notice.publishes
+    assert (kind, said["lead_id"], said["external_ad_id"]) == ("lead.received", "900", "3")
+    assert said["fields"] == {"email": ["ann@example.com"], "name": ["Ann"]}
+    assert event_types()[kind].problem({**said, "integration_id": "0192f0c1-7b1a-7c3e-9d55-3f1a2b4c5d6e"}) is None
+
+
+def test_signed_by_nobody_s_secret_is_not_believed() -> None:
+    body = b"{}"
+    with pytest.raises(Forged, match="No secret"):
+        verify(arrival(body, signed(body, secret="")), "")
 
 
 def test_the_rule_for_the_unsigned_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
