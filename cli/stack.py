@@ -90,12 +90,15 @@ def _beat(plan: Plan) -> ProcessSpec:
 
 
 def _api(plan: Plan) -> ProcessSpec:
-    """The doors that providers call. Addresses carry credentials: nothing logs them."""
+    """The doors that providers call, and the pages. Addresses carry credentials: nothing logs them.
+
+    Logins that begin on a page come back to it, unless MESH_PUBLIC_URL says where browsers reach us.
+    """
     options = ["--host", "127.0.0.1", "--port", str(plan.api_port), "--no-access-log", "--log-level", "warning"]
     return ProcessSpec(
         "api",
         [sys.executable, "-m", "uvicorn", "--factory", "api.app:serve", *options],
-        plan.env,
+        {"MESH_PUBLIC_URL": f"http://127.0.0.1:{plan.api_port}", **plan.env},
         grace_s=5,
         ready=lambda: _listens(plan.api_port),
         stage=3,
