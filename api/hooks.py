@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
 from api.parts import Shared
 from providers.inbound import Arrival
@@ -40,10 +41,22 @@ async def take_for_app(provider: str, request: Request, shared: Shared) -> Respo
     if wrong is not None:
         raise HTTPException(*wrong)
     try:
-        await run_in_threadpool(shared.door.receive_for_app, provider, _arrival(request, body))
+        code = await run_in_threadpool(shared.door.receive_for_app, provider, _arrival(request, body))
     except HookRefused as refused:
         raise HTTPException(refused.status, str(refused)) from None
-    return _ok()
+    if not code:
+        return _ok()
+    url = f"{shared.links.base_url.rstrip('/')}/hooks/{provider}/forgotten/{code}"
+    return JSONResponse({"url": url, "confirmation_code": code})
+
+
+@router.get("/hooks/{provider}/forgotten/{code}")
+def forgotten(provider: str, code: str, shared: Shared) -> Response:
+    """What became of a person's wish to be forgotten."""
+    at = shared.door.forgotten_at(provider, code)
+    if at is None:
+        raise HTTPException(404, "No such request was needed here: nothing of this login is kept.")
+    return Response(f"The login was forgotten here on {at:%Y-%m-%d %H:%M} UTC.", media_type="text/plain")
 
 
 @router.get("/hooks/{provider}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -75,6 +76,19 @@ def refuse(
 def led_to(connection: Connection, inbox_id: UUID, event_id: UUID) -> None:
     """The event that a message became."""
     run(connection, "update inbox set event_id = %(event)s where id = %(id)s", id=inbox_id, event=event_id)
+
+
+def received_at(connection: Connection, provider: str, begins: str) -> datetime | None:
+    """When a provider's message whose id begins so was taken first; None for none."""
+    rows = run(
+        connection,
+        "select min(received_at) from inbox where provider = %(provider)s and verdict = 'accepted'"
+        " and starts_with(external_id, %(begins)s)",
+        provider=provider,
+        begins=begins,
+    )
+    found: datetime | None = rows[0][0]
+    return found
 
 
 def of_delivery(connection: Connection, delivery_id: UUID) -> bytes | None:

@@ -41,6 +41,7 @@ class Notice:
     publishes: tuple[str, Mapping[str, Any]] | None = None  # the type and data of the event that it means to us
     stream: str = ""  # what is read again because of it: a message is only a hint
     proven: bool = True  # False = anybody may have sent it: nothing of it is kept
+    forget: bool = False  # the person behind the login left, or wants to be forgotten: the login is
 
 
 def handshake_token(secret: str) -> str:

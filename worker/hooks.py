@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +19,14 @@ from sqlalchemy import Connection, Engine
 import db.deliveries
 import db.inbox
 import db.integrations
+import db.tokens
 import jsontext
 from model import NewEvent
 from providers import PROVIDERS
 from providers.contract import Provider
 from providers.inbound import Arrival, Forged, Inbound, Malformed, Notice, handshake_token
 from worker import ids
-from worker.accounts import AccountError, credentials
+from worker.accounts import AccountError, credentials, disconnect
 from worker.catalog import event_types
 from worker.enqueue import accept, wake
 from worker.event_checks import EventRejected
@@ -34,6 +36,7 @@ from worker.syncs import sync_now
 from worker.vault import Vault
 
 KEPT_HEADERS = ("content-type", "content-length", "content-encoding", "user-agent")  # none of them is a credential
+CODE_CHARS = 24  # of a message's id, by which a person who wants to be forgotten can ask
 MAX_BODY_BYTES = 1024 * 1024  # of a provider's own webhook
 MAX_CALLBACK_BYTES = 16 * 1024 * 1024  # of the end of work that was paid for
 
@@ -69,10 +72,11 @@ class Door:
             return self._called_back(account, query, arrival)
         return self._told(facts, _inbound(facts), account, arrival)
 
-    def receive_for_app(self, provider: str, arrival: Arrival) -> int:
+    def receive_for_app(self, provider: str, arrival: Arrival) -> str:
         """Take one request to all accounts of our app at a provider: what it is about says whose it is.
 
-        How many new messages it held. Raises HookRefused with what to answer.
+        The code by which a person who wants to be forgotten can ask about that; else empty. Raises HookRefused with
+        what to answer.
         """
         facts = _by_app(provider)
         inbound = _inbound(facts)
@@ -82,11 +86,15 @@ class Door:
             self._keep_refused(provider, None, arrival, str(refused))
             raise
         with self.engine.begin() as connection:
-            return sum(
-                _take(connection, account, arrival, notice, alone=len(notices) == 1)
-                for notice in notices
-                for account in self._meant(connection, provider, inbound, notice)
-            )
+            for notice in notices:
+                for account in self._meant(connection, provider, inbound, notice):
+                    _take(connection, account, arrival, notice, alone=len(notices) == 1)
+        return next((notice.external_id[:CODE_CHARS] for notice in notices if notice.forget), "")
+
+    def forgotten_at(self, provider: str, code: str) -> datetime | None:
+        """When a request to be forgotten came; None where no account here was of that person."""
+        with self.engine.begin() as connection:
+            return db.inbox.received_at(connection, provider, code) if len(code) == CODE_CHARS else None
 
     def handshake(self, provider: str, query: Mapping[str, str]) -> str:
         """What to answer a provider that asks whether an address is ours. Raises HookRefused."""
@@ -241,6 +249,9 @@ def _take(connection: Connection, account: Any, arrival: Arrival, notice: Notice
     )
     if new and notice.publishes is not None:
         _publish(connection, account, inbox_id, notice)
+    if new and notice.forget:
+        disconnect(connection, account.id)
+        db.tokens.delete(connection, account.id)
     if new and notice.stream:
         _read_again(connection, account, notice.stream)
     return new

@@ -92,8 +92,7 @@ def _left(value: str) -> Notice:
     payload = value.partition(".")[2]
     content = texts_of(json.loads(_unpadded(payload)))
     digest = hashlib.sha256(payload.encode()).hexdigest()
-    # Reading finds out whether the token still works.
-    return Notice(digest, DEAUTHORIZED, str(content.get("user_id") or ""), content, stream=CAMPAIGNS)
+    return Notice(digest, DEAUTHORIZED, str(content.get("user_id") or ""), content, forget=True)
 
 
 def _parsed(body: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from collections.abc import Iterator
@@ -103,3 +104,30 @@ def test_our_app_s_address_is_proven_to_be_ours(doors: str, mesh: Mesh, accounts
     assert requests.get(f"{doors}/hooks/meta_ads", params=wrong, timeout=10).status_code == 403
     assert requests.get(f"{doors}/hooks/zapier", timeout=10).status_code == 404
     assert post(f"{doors}/hooks/elevenlabs", b"{}").status_code == 404
+
+
+def wish(user_id: str) -> dict[str, Any]:
+    """The form by which a person removes the app, or wants to be forgotten."""
+    payload = base64.urlsafe_b64encode(json.dumps({"user_id": user_id, "algorithm": "HMAC-SHA256"}).encode()).rstrip(
+        b"="
+    )
+    signature = base64.urlsafe_b64encode(hmac.digest(APP_SECRET.encode(), payload, "sha256")).rstrip(b"=")
+    return {"data": {"signed_request": f"{signature.decode()}.{payload.decode()}"}}
+
+
+def test_who_wants_to_be_forgotten_is(doors: str, mesh: Mesh, accounts: dict[str, UUID]) -> None:
+    mesh.sql(
+        "insert into integration_tokens (integration_id, access_token_sealed, details)"
+        " values (%(id)s, 'v1:k1:x', '{\"user_id\": \"77\"}')",
+        id=accounts["bolt"],
+    )
+    answer = requests.post(f"{doors}/hooks/meta_ads", **wish("77"), timeout=10)
+    assert answer.status_code == 200
+    said = answer.json()
+    assert said["confirmation_code"] in said["url"]
+    assert "was forgotten here on" in requests.get(said["url"], timeout=10).text
+    assert mesh.count("integration_tokens") == 0
+    states = {row.id: row.state for row in mesh.sql("select id, state from integrations")}
+    assert (states[accounts["bolt"]], states[accounts["acme"]]) == ("disconnected", "active")
+    nobody = requests.post(f"{doors}/hooks/meta_ads", **wish("78"), timeout=10).json()
+    assert requests.get(nobody["url"], timeout=10).status_code == 404
