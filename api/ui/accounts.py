@@ -61,6 +61,14 @@ class Act:
     what: str
 
 
+def waits_for_choice(row: Any) -> bool:
+    """Whether nobody has said yet which of a login's accounts it is."""
+    facts = PROVIDERS.get(row.provider)
+    oauth = facts.oauth if facts else None
+    there = row.state not in ("disconnected", "needs_reconnect") and "account_id" not in row.config
+    return there and oauth is not None and oauth.accounts is not None
+
+
 def who_acts(row: Any) -> Act | None:
     """Who must act where an account does not simply work; None where it does."""
     title = title_of(row.provider)
@@ -69,8 +77,8 @@ def who_acts(row: Any) -> Act | None:
     if row.state == "blocked":
         return Act("you", f"Mend it at {title}, then resume: {row.state_reason}")
     if row.state == "paused":
-        choose = "choose" in row.state_reason
-        return Act("you", "Choose the account to use." if choose else f"Resume it when you like. {row.state_reason}")
+        resume = f"Resume it when you like. {row.state_reason}"
+        return Act("you", "Choose the account to use." if waits_for_choice(row) else resume)
     if row.state == "disconnected":
         return Act("you", "Connect it again if it is needed.")
     if row.held_until and row.held_until > datetime.now(UTC):

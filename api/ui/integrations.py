@@ -181,6 +181,7 @@ def choose(integration_id: UUID, shared: Shared, change: Changed) -> Response:
     account = change.text("account")
     with shared.engine.begin() as connection:
         row = _own(connection, change.visitor, integration_id)
-        _note(connection, change, "choose account", row, account=account)
     connected = shared.logins.choose(integration_id, account)
+    with shared.engine.begin() as connection:
+        _note(connection, change, "choose account", row, account=account)
     return _back(shared, change, integration_id, f"It uses account {account} now; {_due(connected.resumed)}.")

@@ -18,10 +18,11 @@ import db.pages
 import db.tenants
 import db.webhooks
 from api.parts import Shared
+from api.ui import accounts as shown
 from api.ui import chart
 from api.ui.guard import Viewer
 from api.ui.render import address, page, title_of
-from api.ui.words import ago, many, spoken
+from api.ui.words import ago, many
 from db.engine import Rows
 from db.pages import TooLong
 
@@ -173,8 +174,9 @@ def _letters(counted: Counted) -> list[Need]:
 def _needs(connection: Connection, tenant_id: str | None) -> Iterator[Need]:
     """What the mesh cannot mend by itself."""
     for row in db.pages.integrations(connection, tenant_id):
-        if row.state in ("needs_reconnect", "blocked") or (row.state == "paused" and "choose" in row.state_reason):
-            yield Need(_named(row), f"{spoken(row.state)}: {row.state_reason}", address(f"/integrations/{row.id}"))
+        act = shown.who_acts(row)
+        if act and (row.state in ("needs_reconnect", "blocked") or shown.waits_for_choice(row)):
+            yield Need(_named(row), act.what, address(f"/integrations/{row.id}"))
     for row in db.pages.ending_logins(connection, tenant_id, within_days=LOGIN_DAYS):
         yield Need(_named(row), f"Its login ends {ago(row.ends_at)}: log in again.", address(f"/integrations/{row.id}"))
     for row in db.webhooks.every(connection, tenant_id):
@@ -183,7 +185,7 @@ def _needs(connection: Connection, tenant_id: str | None) -> Iterator[Need]:
     rejected = len(db.pages.rejections(connection, tenant_id, limit=1_000))
     if rejected:
         said = many(rejected, "event was rejected", "events were rejected")
-        yield Need(said, "Accept them after all, or dismiss them.", address("/rejected"))
+        yield Need(said, "Somebody accepts it after all, or dismisses it.", address("/rejected"))
 
 
 def _named(row: Any) -> str:

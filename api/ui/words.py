@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ TONES = {
     **dict.fromkeys(("failed", "refused", "needs_reconnect", "blocked", "lost", "dead"), "bad"),
 }
 OURS = ("message:", "sync.due:", "chain:", "hook:")  # idempotency keys that the mesh makes itself
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT")
 FOREVER = 9000  # a year that stands for infinity
 
 
@@ -63,6 +65,15 @@ def cost(amount: Decimal, unit: str) -> str:
 def many(count: int, one: str, several: str) -> str:
     """A number and the words for it."""
     return f"{count:,} {one if count == 1 else several}"
+
+
+def readable(value: Any) -> str:
+    """A value that a provider gave, with its times as ours."""
+    text = str(value)
+    try:
+        return moment(datetime.fromisoformat(text)) if _ISO.match(text) else text
+    except ValueError:
+        return text
 
 
 def own_key(key: str | None) -> str:

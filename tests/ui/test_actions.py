@@ -167,7 +167,7 @@ def test_what_needs_a_person_stands_on_the_first_page(mesh: Mesh, olga: Visit) -
     page = olga.get("/?window=1h").text
     for needed in (
         "ElevenLabs of acme, main",
-        "blocked: No credits.",
+        "Mend it at ElevenLabs, then resume: No credits.",
         "gone: It answered 410.",
         "1 event was rejected",
     ):

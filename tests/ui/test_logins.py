@@ -66,7 +66,7 @@ def test_which_of_several_accounts_is_chosen_on_a_page(mesh: Mesh, olga: Visit) 
     there_and_back(olga, begun(olga))
     account = mesh.one("select id from integrations")
     assert "You: Choose the account to use." in olga.read("/integrations")
-    assert "choose an account" in olga.read("/")
+    assert "Sample of acme, main Choose the account to use." in olga.read("/")
     page = olga.get(f"/integrations/{account}/choose").text
     (first, *others) = re.findall(r'name="account" id="a-\d+" value="(\w+)" required>', page)
     assert others, "there are several"
@@ -74,6 +74,7 @@ def test_which_of_several_accounts_is_chosen_on_a_page(mesh: Mesh, olga: Visit) 
     assert f"It uses account {first} now" in olga.did(f"/integrations/{account}/choose", {"account": first})
     assert mesh.one("select external_account_id from integrations") == first
     assert "does not reach account 'x'" in olga.refused(f"/integrations/{account}/choose", {"account": "x"})
+    assert mesh.count("audit_log", "action = 'choose account'") == 1, "what was not done is not in the audit"
 
 
 def test_logging_in_again_ends_where_it_began(mesh: Mesh, olga: Visit) -> None:
