@@ -62,6 +62,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.vault.VaultError": _itself,
     "worker.chain_setup.ChainError": _itself,
     "worker.people.PeopleError": _itself,
+    "worker.people.LoginRefused": _itself,
     "providers.errors.TargetForbidden": _itself,
     "cli.embedded.EmbeddedError": _itself,
     "cli.processes.StackError": _itself,

@@ -59,13 +59,14 @@ def counts(connection: Connection, *, since: datetime, step_s: float, tenant_id:
 def waiting(connection: Connection, tenant_id: str | None) -> Rows:
     """What waits at each provider: how many are due, the oldest of them, and how many are parked."""
     tenant = " and tenant_id = %(tenant)s" if tenant_id else ""
+    waits = "state in ('pending', 'retrying', 'waiting') and dispatched_at is"  # each half has an index of its own
     return bounded(
         connection,
         "select provider, count(*) filter (where due_at <= now()) as due,"
         " min(due_at) filter (where due_at <= now()) as oldest_due_at,"
         " count(*) filter (where due_at > now() and due_at < 'infinity') as later,"
         " count(*) filter (where due_at = 'infinity') as parked from deliveries"
-        f" where state in ('pending', 'retrying', 'waiting'){tenant} group by provider order by provider",
+        f" where ({waits} null or {waits} not null){tenant} group by provider order by provider",
         tenant=tenant_id,
     )
 
@@ -111,8 +112,23 @@ def ending_logins(connection: Connection, tenant_id: str | None, *, within_days:
 # ------------------------------------------------------------------------------------------------------ integrations
 
 
-def integrations(connection: Connection, tenant_id: str | None, *, ids: Collection[UUID] = ()) -> Rows:
+def integrations(
+    connection: Connection,
+    tenant_id: str | None,
+    *,
+    ids: Collection[UUID] = (),
+    states: Collection[str] = (),
+    provider: str = "",
+    limit: int = 500,
+) -> Rows:
     """Accounts with their tokens' times and their limits; no secret among the columns."""
+    given = {
+        "i.tenant_id = %(tenant)s": tenant_id,
+        "i.id = any(%(ids)s::uuid[])": [str(each) for each in ids],
+        "i.state = any(%(states)s)": list(states),
+        "i.provider = %(provider)s": provider,
+    }
+    conditions = " and ".join(sql for sql, value in given.items() if value) or "true"
     return run(
         connection,
         "select i.id, i.tenant_id, i.provider, i.name, i.state, i.state_reason, i.external_account_id, i.config,"
@@ -122,10 +138,24 @@ def integrations(connection: Connection, tenant_id: str | None, *, ids: Collecti
         " t.refresh_expires_at, t.refresh_state as grant_state, t.last_error as token_error, t.scopes,"
         " coalesce(t.details, '{}') as token_details, t.obtained_at"
         " from integrations i left join integration_tokens t on t.integration_id = i.id"
-        " where (%(tenant)s::text is null or i.tenant_id = %(tenant)s)"
-        " and (cardinality(%(ids)s::uuid[]) = 0 or i.id = any(%(ids)s::uuid[])) order by i.tenant_id, i.created_at",
+        f" where {conditions} order by i.tenant_id, i.created_at, i.id limit %(limit)s",
         tenant=tenant_id,
         ids=[str(each) for each in ids],
+        states=list(states),
+        provider=provider,
+        limit=limit,
+    )
+
+
+def stopped_webhooks(connection: Connection, tenant_id: str | None, *, limit: int) -> Rows:
+    """Webhooks that were stopped, and not by their owners; the latest first."""
+    return run(
+        connection,
+        "select id, tenant_id, url_hint, state, state_reason from webhooks where state in ('disabled', 'gone')"
+        " and state_reason <> 'Its owner disabled it.' and (%(tenant)s::text is null or tenant_id = %(tenant)s)"
+        " order by updated_at desc limit %(limit)s",
+        tenant=tenant_id,
+        limit=limit,
     )
 
 
@@ -145,6 +175,14 @@ def streams(connection: Connection, integration_id: UUID) -> Rows:
 # ------------------------------------------------------------------------------------------------- events, deliveries
 
 
+_EVENT_FILTERS = {
+    "tenant_id": "tenant_id = %(tenant_id)s",
+    "type": "type = %(type)s",
+    # The index of keys begins with the tenant.
+    "key": "id in (select k.id from tenants t join events k on k.tenant_id = t.id and k.idempotency_key = %(key)s)",
+}
+
+
 def events(
     connection: Connection,
     *,
@@ -155,8 +193,8 @@ def events(
     limit: int = 50,
 ) -> Rows:
     """The newest events first, each with how its deliveries stand."""
-    given = {"tenant_id": tenant_id, "type": type, "idempotency_key": key}
-    parts = [f"{name} = %({name})s" for name, value in given.items() if value]
+    given = {"tenant_id": tenant_id, "type": type, "key": key}
+    parts = [_EVENT_FILTERS[name] for name, value in given.items() if value]
     parts += ["id < %(before)s"] if before else []
     return bounded(
         connection,

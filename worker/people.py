@@ -37,6 +37,7 @@ TOKEN_BYTES = 32
 _LOG_N, _R, _P = 15, 8, 3
 _MAX_MEMORY = 64 * 1024 * 1024
 _HASHING = threading.BoundedSemaphore(4)  # at once in a process: guesses must not fill its memory
+PATIENCE_S = 1.0  # for a turn: those who wait hold threads that the other doors need
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")  # as table `people` has it
 
 
@@ -146,8 +147,12 @@ def fits(password: str, stored: str) -> bool:
 
 def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
     secret = password.encode("utf-8", "replace")
-    with _HASHING:
+    if not _HASHING.acquire(timeout=PATIENCE_S):
+        raise LoginRefused("Too many people log in at this moment: try again in a few seconds.")
+    try:
         return hashlib.scrypt(secret, salt=salt, n=1 << log_n, r=r, p=p, maxmem=_MAX_MEMORY, dklen=32)
+    finally:
+        _HASHING.release()
 
 
 def _text(value: bytes) -> str:

@@ -24,6 +24,7 @@ from worker.oauth import Revocation
 from worker.probes import probe
 from worker.syncs import sync_now
 
+MOST = 200  # accounts of one page
 DAYS = 7  # of deliveries that are looked through
 TOLD = {
     Revocation.DONE: "The provider was told, and has ended the permission.",
@@ -39,14 +40,16 @@ def every(shared: Shared, visitor: Viewer, tenant: str = "", provider: str = "",
     """All accounts, as cards by provider."""
     scope = visitor.scope(tenant)
     with shared.engine.begin() as connection:
-        rows = db.pages.integrations(connection, scope)
+        rows = db.pages.integrations(connection, scope, provider=provider, limit=MOST + 1)
         tenants = db.tenants.every(connection) if visitor.person.tenant_id is None else ()
-    groups = {name: [row for row in rows if row.provider == name] for name in PROVIDERS if provider in ("", name)}
+    names = [name for name in PROVIDERS if provider in ("", name)]
+    groups = {name: [row for row in rows[:MOST] if row.provider == name] for name in names}
     return page(
         visitor,
         "integrations",
         fragment=fragment,
         groups=groups,
+        most=MOST if len(rows) > MOST else 0,
         facts=PROVIDERS,
         shown=shown,
         tenants=tenants,

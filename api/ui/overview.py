@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Engine
 
 import db.pages
 import db.tenants
-import db.webhooks
 from api.parts import Shared
 from api.ui import accounts as shown
 from api.ui import chart
@@ -29,6 +28,8 @@ from db.pages import TooLong
 KINDS = ("succeeded", "under way", "failed")
 STATES = {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}
 LOGIN_DAYS = 14  # before which a person is asked to log in again
+STOPPED = ("needs_reconnect", "blocked", "paused")
+MOST_NEEDS = 50  # of a kind that are named
 FRESH_S = 3.0  # everybody who looks within this sees the same counts
 
 router = APIRouter()
@@ -67,6 +68,7 @@ class Line:
     name: str
     counts: Counter[str] = field(default_factory=Counter)
     retries: int = 0
+    bars: Sequence[chart.Bar] = ()
     waits: Any | None = None
 
     @property
@@ -119,11 +121,18 @@ def _counted(engine: Engine, tenant_id: str | None, window: Window, moment: int)
         _in_time(engine, lambda c: db.pages.dead(c, tenant_id)),
     )
     oldest = min((row.oldest_due_at for row in waiting or () if row.oldest_due_at), default=None)
-    drawn = None if rows is None else chart.stacked(_steps(rows, window), KINDS, since, window.step, window.pattern)
+    drawn = None if rows is None else _drawn(rows, since, window)
     totals: Counter[str] = Counter()
     for row in rows or ():
         totals[STATES.get(row.state, "under way")] += row.count
-    return Counted(drawn, _lines(rows or (), waiting or ()), oldest, dead, totals)
+    lines = _lines(rows or (), waiting or ())
+    for line in lines:
+        line.bars = _drawn([row for row in rows or () if row.provider == line.name], since, window).bars
+    return Counted(drawn, lines, oldest, dead, totals)
+
+
+def _drawn(rows: Rows, since: datetime, window: Window) -> chart.Chart:
+    return chart.stacked(_steps(rows, window), KINDS, since, window.step, window.pattern)
 
 
 def _in_time(engine: Engine, count: Any) -> Any | None:
@@ -173,15 +182,14 @@ def _letters(counted: Counted) -> list[Need]:
 
 def _needs(connection: Connection, tenant_id: str | None) -> Iterator[Need]:
     """What the mesh cannot mend by itself."""
-    for row in db.pages.integrations(connection, tenant_id):
+    for row in db.pages.integrations(connection, tenant_id, states=STOPPED, limit=MOST_NEEDS):
         act = shown.who_acts(row)
-        if act and (row.state in ("needs_reconnect", "blocked") or shown.waits_for_choice(row)):
+        if act and (row.state != "paused" or shown.waits_for_choice(row)):
             yield Need(_named(row), act.what, address(f"/integrations/{row.id}"))
     for row in db.pages.ending_logins(connection, tenant_id, within_days=LOGIN_DAYS):
         yield Need(_named(row), f"Its login ends {ago(row.ends_at)}: log in again.", address(f"/integrations/{row.id}"))
-    for row in db.webhooks.every(connection, tenant_id):
-        if row.state in ("disabled", "gone") and row.state_reason != "Its owner disabled it.":
-            yield Need(f"Webhook to {row.url_hint}", f"{row.state}: {row.state_reason}", address(f"/webhooks/{row.id}"))
+    for row in db.pages.stopped_webhooks(connection, tenant_id, limit=MOST_NEEDS):
+        yield Need(f"Webhook to {row.url_hint}", f"{row.state}: {row.state_reason}", address(f"/webhooks/{row.id}"))
     rejected = len(db.pages.rejections(connection, tenant_id, limit=1_000))
     if rejected:
         said = many(rejected, "event was rejected", "events were rejected")

@@ -34,7 +34,7 @@ from providers.errors import TargetForbidden
 from worker.accounts import AccountError
 from worker.chain_setup import ChainError
 from worker.event_checks import EventRejected
-from worker.people import PeopleError
+from worker.people import LoginRefused, PeopleError
 from worker.redelivery import RedeliveryError
 from worker.rejections import RejectionError
 from worker.subscriptions import SubscriptionError
@@ -46,6 +46,7 @@ SAYINGS = (
     AccountError,
     ChainError,
     EventRejected,
+    LoginRefused,
     PeopleError,
     RedeliveryError,
     RejectionError,

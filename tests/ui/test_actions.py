@@ -183,6 +183,8 @@ def test_the_first_page_counts(mesh: Mesh, olga: Visit) -> None:
     page = olga.read("/?window=1h&tenant=acme")
     assert "Delivered 2 Under way 0 Failed 1" in page
     assert "Zapier 2 0 1" in page
+    drawing = re.findall(r'<svg class="spark".*?</svg>', olga.get("/?window=1h").text, re.S)
+    assert [len(re.findall("<rect", each)) for each in drawing] == [2], "one bar of two pieces, for one provider"
     assert "1 dead letter" in page
     assert page.count("2 succeeded, 0 under way, 1 failed") == 1
 

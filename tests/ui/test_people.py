@@ -118,6 +118,14 @@ def test_an_unknown_name_takes_as_long_as_a_known_one(mesh: Mesh) -> None:
     assert took("nobody") > took("ada") / 3
 
 
+def test_guesses_wait_for_their_turn_only_a_moment(mesh: Mesh, ada: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "PATIENCE_S", 0.01)
+    with people._HASHING, people._HASHING, people._HASHING:
+        people.log_in(mesh.engine, ada, PASSWORD)
+        with people._HASHING:
+            assert refusal(mesh, ada, PASSWORD).startswith("Too many people log in at this moment")
+
+
 def test_a_session_ends_by_itself(mesh: Mesh, ada: str) -> None:
     _, token = people.log_in(mesh.engine, ada, PASSWORD)
     mesh.sql("update people_sessions set seen_at = now() - interval '11 hours'")
