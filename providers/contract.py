@@ -41,8 +41,12 @@ class Action:
     run: Callable[[Call], Outcome]
     repeat: Repeat | Callable[[Mapping[str, Any]], Repeat] = Repeat.SAFE
     find: Callable[[Call], Outcome | None] | None = None  # the outcome of a call whose answer was lost, or None
-    needs: str = ""  # a field of the account: without it events of this type do not go there
+    needs: str = ""  # fields of the account, one of which has to be set; by spaces, without any it always can
     publishes: tuple[str, ...] = ()  # event types that its outcomes publish
+
+    def is_able(self, config: Mapping[str, Any]) -> bool:
+        """Whether an account with this config has what the action needs."""
+        return not self.needs or any(config.get(name) for name in self.needs.split())
 
     def repeat_after(self, progress: Mapping[str, Any]) -> Repeat:
         """What may be done with a call whose answer was lost, made with this progress."""

@@ -228,11 +228,11 @@ def _check_action(number: int, account: Any, action: str) -> None:
         )
     if action not in able:
         raise ChainError(f"Step {number}: {facts.title} cannot do {action}: it can do {', '.join(able)}.")
-    needs = facts.actions[action].needs
-    if needs and not account.config.get(needs):
+    if not facts.actions[action].is_able(account.config):
+        needs = facts.actions[action].needs.split()
         raise ChainError(
-            f"Step {number}: {account.provider}/{account.name} has no {needs}, which {action} needs:"
-            f" `mesh integrations reconnect {account.id} --field {needs}=…` sets it."
+            f"Step {number}: {account.provider}/{account.name} has no {' or '.join(needs)}, which {action} needs:"
+            f" `mesh integrations reconnect {account.id} --field {needs[0]}=…` sets it."
         )
 
 

@@ -74,7 +74,7 @@ def _takes(recipient: Recipient, event: Event, providers: Mapping[str, Provider]
     return (
         action is not None
         and (recipient.event_types is None or event.type in recipient.event_types)
-        and (not action.needs or bool(recipient.config.get(action.needs)))
+        and action.is_able(recipient.config)
     )
 
 

@@ -112,7 +112,7 @@ def _can_be_synced(provider: Provider, account: Any) -> bool:
         and account.state == "active"
         and account.tenant_state == "active"
         and (account.event_types is None or SYNC_DUE in account.event_types)
-        and (not action.needs or bool(account.config.get(action.needs)))
+        and action.is_able(account.config)
     )
 
 

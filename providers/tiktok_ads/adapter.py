@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from providers.contract import Action, Field, Provider, Rate, Repeat, Stream
 from providers.streams import walk
-from providers.tiktok_ads import ad_groups, ads, files, subscriptions
+from providers.tiktok_ads import ad_groups, ads, files, reviews, subscriptions
 from providers.tiktok_ads.api import BASE_URL, VERSION
 from providers.tiktok_ads.campaigns import create, find, remove, status_of, update
 from providers.tiktok_ads.children import AD, AD_GROUP, turn
-from providers.tiktok_ads.conversions import report, report_many
+from providers.tiktok_ads.conversions import SOURCES, report, report_many
 from providers.tiktok_ads.errors import REFUSALS
 from providers.tiktok_ads.inbound import INBOUND
 from providers.tiktok_ads.listing import CAMPAIGNS, read_campaigns
 from providers.tiktok_ads.oauth import OAUTH
+from providers.tiktok_ads.pixels import PIXELS, read_pixels
 from providers.tiktok_ads.reports import DEFAULT_LEVEL, INSIGHTS, read_insights
 
 PIXEL = "pixel_code"
+TAKES_CONVERSIONS = " ".join(dict.fromkeys(field for _, field in SOURCES.values()))
+DAY_S = 86_400.0
+READERS = {CAMPAIGNS: read_campaigns, INSIGHTS: read_insights, PIXELS: read_pixels}
 
 PROVIDER = Provider(
     name="tiktok_ads",
@@ -43,15 +47,20 @@ PROVIDER = Provider(
         "ad_set.update_requested": Action(ad_groups.update),
         "ad_set.state_change_requested": Action(turn(AD_GROUP)),
         "ad.create_requested": Action(ads.create, ads.repeat, ads.find, publishes=("ad.created",)),
+        "ad.update_requested": Action(ads.update),
         "ad.state_change_requested": Action(turn(AD)),
+        "ad.check_requested": Action(reviews.check, publishes=("ad.checked",)),
         "ad.report_requested": Action(files.report, publishes=("ad.report_completed",)),
         "subscription.create_requested": Action(
-            subscriptions.create, Repeat.LOOKUP, subscriptions.find, publishes=("subscription.created",)
+            subscriptions.create, subscriptions.repeat, subscriptions.find, publishes=("subscription.created",)
         ),
         "subscription.remove_requested": Action(subscriptions.remove),
-        "attribution.event": Action(report, needs=PIXEL),
-        "attribution.batch": Action(report_many, needs=PIXEL),
-        "sync.due": Action(walk({CAMPAIGNS: read_campaigns, INSIGHTS: read_insights}), publishes=("campaign.deleted",)),
+        "attribution.event": Action(report, needs=TAKES_CONVERSIONS),
+        "attribution.batch": Action(report_many, needs=TAKES_CONVERSIONS),
+        "sync.due": Action(
+            walk({CAMPAIGNS: read_campaigns, INSIGHTS: read_insights, PIXELS: read_pixels}),
+            publishes=("campaign.deleted",),
+        ),
     },
     fields=(
         Field(
@@ -94,7 +103,7 @@ PROVIDER = Provider(
     refusals=REFUSALS,
     oauth=OAUTH,
     inbound=INBOUND,
-    streams=(Stream(CAMPAIGNS, 3600.0), Stream(INSIGHTS, 3600.0)),
+    streams=(Stream(CAMPAIGNS, 3600.0), Stream(INSIGHTS, 3600.0), Stream(PIXELS, DAY_S)),
     app_rate=Rate(9, 1.0),  # a basic app has 10, over all accounts; one is left for who arrives early
     deadline_s=60.0,
 )

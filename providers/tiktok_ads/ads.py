@@ -15,9 +15,9 @@ from model import Done, NewEvent, Outcome, Wait
 from providers.ad_notes import campaign_link, noting, there
 from providers.contract import Call, Repeat
 from providers.errors import InvalidPayload, Refused
-from providers.tiktok_ads.api import Data, read, uploaded, write
+from providers.tiktok_ads.api import Data, page, read, uploaded, write
 from providers.tiktok_ads.children import AD, AD_GROUP, found, looked_for, new_status, not_there, own_parameters
-from providers.tiktok_ads.errors import text_of, unreadable
+from providers.tiktok_ads.errors import NOTHING_TO_UPDATE, text_of, unreadable
 from providers.tiktok_ads.names import named
 
 LINK_S = 3600.0  # so long TikTok may take to begin to fetch a file
@@ -191,6 +191,41 @@ def _landing(creative: Mapping[str, Any]) -> str:
     """Where a click leads, with the ad's own parameters; TikTok fills in its macros (`__CID__` …)."""
     link, tags = str(creative["link"]), creative.get("url_tags")
     return f"{link}{'&' if '?' in link else '?'}{tags}" if tags else link
+
+
+def update(call: Call) -> Done:
+    """ad.update_requested -> name, text, address or button as the event has them; the file stays."""
+    data, campaign = call.event.data, campaign_link(call)
+    key, creative = data["ad_id"], data.get("creative") or {}
+    external_id = data.get("external_id") or there(campaign, AD.name, key) or looked_for(call, AD, campaign, key)
+    if external_id is None:
+        raise not_there(call, f"Ad {key}")
+    changes = {
+        "ad_name": named(data["name"], key) if data.get("name") else None,
+        "ad_text": creative.get("message") or creative.get("title"),
+        "landing_page_url": _landing(creative) if creative.get("link") else None,
+        "call_to_action": creative["call_to_action"].upper() if creative.get("call_to_action") else None,
+        **own_parameters(creative),
+        **own_parameters(data),
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    facts = {"ad_id": key, "external_id": external_id, "changed": sorted(given)}
+    if given:
+        body = {"patch_update": True, "creatives": [{"ad_id": external_id, **given}]}
+        try:
+            write(call, "ad/update/", {"adgroup_id": _group_of(call, external_id), **body})
+        except InvalidPayload as error:
+            if error.code != NOTHING_TO_UPDATE:
+                raise
+    return Done(result=facts, external_id=external_id)
+
+
+def _group_of(call: Call, ad_id: str) -> str:
+    rows = page(call, "ad/get/", {"fields": ["ad_id", "adgroup_id"], "filtering": {"ad_ids": [ad_id]}}, 1).rows
+    found_id = text_of(rows[0].get("adgroup_id")) if rows else ""
+    if not found_id:
+        raise not_there(call, f"Ad {ad_id}")
+    return found_id
 
 
 def find(call: Call) -> Done | None:

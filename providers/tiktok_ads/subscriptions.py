@@ -6,11 +6,11 @@ Each is made with the account's token, and falls silent when that is revoked: af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from model import Done, NewEvent
-from providers.contract import Call
+from model import Done, NewEvent, Outcome, Wait
+from providers.contract import Call, Repeat
 from providers.errors import Refused
 from providers.tiktok_ads.api import Data, account, app_get, app_post
 from providers.tiktok_ads.errors import text_of, unreadable
@@ -23,20 +23,24 @@ CREATED = "subscription.created"
 PAGES = 20
 
 
-def create(call: Call) -> Done:
-    """subscription.create_requested -> the account's address here is told; a subscription that stands is enough."""
-    known = find(call)
-    if known is not None:
-        return known
+def repeat(progress: Mapping[str, Any]) -> Repeat:
+    """Where the older ones are gone, one that is there is the one whose answer was lost."""
+    return Repeat.LOOKUP if progress.get("cleared") else Repeat.SAFE
+
+
+def create(call: Call) -> Outcome:
+    """subscription.create_requested -> the account's address here is told from now on.
+
+    An older one with the same detail goes first: its token may have ended, and it would tell nothing.
+    """
+    if not call.progress.get("cleared"):
+        removed = _remove(call, [text_of(row["subscription_id"]) for row in _ours(call, exactly=True)])
+        return Wait(0, {"cleared": True, "removed": removed})
     entity = _entity(call)
     body = {
         "subscribe_entity": entity,
         "callback_url": call.known.hooks_url(),
-        "subscription_detail": {
-            "access_token": call.secrets["access_token"],
-            **_about(call, entity),
-            **(call.event.data.get("detail") or {}),
-        },
+        "subscription_detail": {"access_token": call.secrets["access_token"], **_about(call, entity)},
     }
     made = text_of(app_post(call, "subscription/subscribe/", {**_app(call), **body}).get("subscription_id"))
     if not made:
@@ -45,17 +49,22 @@ def create(call: Call) -> Done:
 
 
 def find(call: Call) -> Done | None:
-    """The same where one stands already; None where there is none."""
-    return next((_done(call, text_of(row["subscription_id"]), recovered=True) for row in _ours(call)), None)
+    """The one whose answer was lost; None where there is none."""
+    rows = _ours(call, exactly=True)
+    return next((_done(call, text_of(row["subscription_id"]), recovered=True) for row in rows), None)
 
 
 def remove(call: Call) -> Done:
     """subscription.remove_requested -> nothing is told any more, of one subscription or of all of an entity."""
     wanted = call.event.data.get("external_id")
     ids = [wanted] if wanted else [text_of(row["subscription_id"]) for row in _ours(call)]
+    return Done(result={"entity": call.event.data["entity"], "removed": _remove(call, ids)})
+
+
+def _remove(call: Call, ids: Sequence[str]) -> int:
     for subscription_id in ids:
         app_post(call, "subscription/unsubscribe/", {**_app(call), "subscription_id": subscription_id})
-    return Done(result={"entity": call.event.data["entity"], "removed": len(ids)})
+    return len(ids)
 
 
 def _entity(call: Call) -> str:
@@ -64,20 +73,28 @@ def _entity(call: Call) -> str:
 
 
 def _about(call: Call, entity: str) -> dict[str, Any]:
+    detail = call.event.data.get("detail") or {}
     if entity in NOBODY:
-        return {}
-    return {"advertiser_ids": [account(call)]} if entity in MANY else {"advertiser_id": account(call)}
+        return dict(detail)
+    whose = {"advertiser_ids": [account(call)]} if entity in MANY else {"advertiser_id": account(call)}
+    return {**whose, **detail}
 
 
-def _ours(call: Call) -> Iterator[Data]:
-    """The subscriptions of our app to an entity, of this account."""
+def _ours(call: Call, *, exactly: bool = False) -> Iterator[Data]:
+    """The subscriptions of our app to an entity, of this account; `exactly`: with the very detail of the event."""
     entity, here = _entity(call), call.known.hooks_url()
     for number in range(1, PAGES + 1):
         query = {**_app(call), "subscribe_entity": entity, "page": number, "page_size": PAGE_SIZE}
         rows = app_get(call, "subscription/get/", query).get("subscriptions")
         if not isinstance(rows, list):
             raise unreadable("it holds no subscriptions")
-        yield from (row for row in rows if isinstance(row, dict) and row.get("callback_url") == here)
+        about = _about(call, entity).items() if exactly else ()
+        for row in rows:
+            if isinstance(row, dict) and row.get("callback_url") == here:
+                shown = row.get("subscription_detail")
+                detail = shown if isinstance(shown, dict) else {}
+                if all(detail.get(name) == value for name, value in about):
+                    yield row
         if len(rows) < PAGE_SIZE:
             return
 

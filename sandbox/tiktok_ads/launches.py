@@ -78,7 +78,16 @@ CREATIVE: Final[Parameters] = {
     "display_name": TEXT,
     "operation_status": Parameter("text", choices=("ENABLE", "DISABLE")),
 }
-UPDATE_AD: Final[Parameters] = {"advertiser_id": ID, "ad_id": ID, "ad_name": TEXT, "ad_text": TEXT}
+UPDATE_AD: Final[Parameters] = {
+    "advertiser_id": ID,
+    "adgroup_id": ID,
+    "patch_update": Parameter("flag"),
+    "creatives": Parameter("objects", required=True),
+}
+CHANGED_CREATIVE: Final[Parameters] = {
+    "ad_id": ID,
+    **dict.fromkeys(("ad_name", "ad_text", "landing_page_url", "call_to_action"), TEXT),
+}
 LIST: Final[Parameters] = {
     "advertiser_id": ID,
     "fields": Parameter("texts"),
@@ -142,11 +151,13 @@ class Launches:
         )
         return (
             Endpoint("POST", "adgroup/create/", self.create_group, CREATE_GROUP),
-            Endpoint("POST", "adgroup/update/", lambda call: self.update("adgroup", call), UPDATE_GROUP),
+            Endpoint("POST", "adgroup/update/", self.update_group, UPDATE_GROUP),
+            Endpoint("GET", "adgroup/review_info/", lambda call: self.reviewed("adgroup", call), review("adgroup")),
+            Endpoint("GET", "ad/review_info/", lambda call: self.reviewed("ad", call), review("ad")),
             Endpoint("POST", "adgroup/status/update/", lambda call: self.turn("adgroup", call), groups),
             Endpoint("GET", "adgroup/get/", lambda call: self.listed("adgroup", call), LIST),
             Endpoint("POST", "ad/create/", self.create_ad, CREATE_AD),
-            Endpoint("POST", "ad/update/", lambda call: self.update("ad", call), UPDATE_AD),
+            Endpoint("POST", "ad/update/", self.update_ads, UPDATE_AD),
             Endpoint("POST", "ad/status/update/", lambda call: self.turn("ad", call), ads),
             Endpoint("GET", "ad/get/", lambda call: self.listed("ad", call), LIST),
         )
@@ -176,21 +187,29 @@ class Launches:
         made = [self._add("ad", group.campaign, each["ad_name"], each, call.now, group) for each in creatives]
         return {"ad_ids": [one.id for one in made], "creatives": [one.as_json() for one in made]}
 
-    def update(self, noun: str, call: Call) -> dict[str, Any]:
+    def update_group(self, call: Call) -> dict[str, Any]:
         """Another name, budget, audience …"""
-        child = self._get(noun, call.args["advertiser_id"], call.args[f"{noun}_id"])
-        changed = {
-            name: value
-            for name, value in call.args.items()
-            if name not in ("advertiser_id", f"{noun}_id") and child.as_json().get(name) != value
-        }
-        if not changed:
-            raise Refused("nothing_to_update")
-        if "budget" in changed:
-            check_budget(changed["budget"], child.campaign)
-        child.name = changed.get(f"{noun}_name", child.name)
-        child.given = {**child.given, **changed}
-        return child.as_json()
+        group = self._get("adgroup", call.args["advertiser_id"], call.args["adgroup_id"])
+        if "budget" in call.args:
+            check_budget(call.args["budget"], group.campaign)
+        return changed(group, call.args, ("advertiser_id", "adgroup_id"))
+
+    def update_ads(self, call: Call) -> dict[str, Any]:
+        """Other texts and addresses of ads; only by patch, which leaves the rest as it is."""
+        if not call.args.get("patch_update"):
+            raise Invalid("patch_update: without it all of a creative is to be sent.")
+        shown = []
+        for creative in call.args["creatives"]:
+            ad = self._get("ad", call.args["advertiser_id"], checked(creative, CHANGED_CREATIVE)["ad_id"])
+            if ad.group is None or ad.group.id != call.args["adgroup_id"]:
+                raise Refused("not_exist", f"The ad {ad.id} is in another ad group.")
+            shown.append(changed(ad, creative, ("ad_id",)))
+        return {"creatives": shown}
+
+    def reviewed(self, noun: str, call: Call) -> dict[str, Any]:
+        """What the review says: all is well. The shape is made up: it is not published."""
+        found = [self._get(noun, call.args["advertiser_id"], one) for one in call.args[f"{noun}_ids"]]
+        return {f"{noun}_review_map": {one.id: {"is_approved": True, "reject_info": []} for one in found}}
 
     def turn(self, noun: str, call: Call) -> dict[str, Any]:
         """Enable, disable or delete up to twenty; all of them or, when one is refused, none."""
@@ -261,6 +280,21 @@ class Launches:
             raise Invalid("video_id: a SINGLE_VIDEO has one, a SINGLE_IMAGE has none.")
         if video and self._library.videos.get(video) != advertiser_id:
             raise Refused("invalid_video")
+
+
+def review(noun: str) -> Parameters:
+    """What review_info/ takes."""
+    return {"advertiser_id": ID, f"{noun}_ids": Parameter("ids", required=True)}
+
+
+def changed(child: Child, given: Mapping[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
+    """Apply what differs from what is there; raises Refused when that is nothing."""
+    new = {name: value for name, value in given.items() if name not in own and child.as_json().get(name) != value}
+    if not new:
+        raise Refused("nothing_to_update")
+    child.name = new.get(f"{child.noun}_name", child.name)
+    child.given = {**child.given, **new}
+    return child.as_json()
 
 
 def check_group(args: Args, campaign: Campaign) -> None:

@@ -59,6 +59,7 @@ class Library:
             Endpoint("POST", "file/video/ad/upload/", self.add_video, VIDEO),
             Endpoint("GET", "file/video/ad/info/", self.info, INFO),
             Endpoint("GET", "tool/region/", regions, REGION),
+            Endpoint("GET", "offline/get/", lambda call: {"event_sets": []}, {"advertiser_id": ID}),
         )
 
     def routes(self) -> tuple[Route, ...]:

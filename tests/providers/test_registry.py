@@ -81,7 +81,8 @@ def test_a_provider_is_described_whole(provider: Provider) -> None:
     assert provider.auth in ("none", "api_key", "oauth2")
     assert (provider.auth == "oauth2") == (provider.oauth is not None)
     assert bool(provider.streams) == ("sync.due" in provider.actions)
-    assert {action.needs for action in provider.actions.values()} - {""} <= {field.name for field in provider.fields}
+    needed = {name for action in provider.actions.values() for name in action.needs.split()}
+    assert needed <= {field.name for field in provider.fields}
     assert set(provider.actions) - {"*"} <= event_types().keys()
     assert set(provider.publishes) <= event_types().keys()
     assert len({field.name for field in provider.fields}) == len(provider.fields)

@@ -14,7 +14,7 @@ from model import Done, Wait
 from providers.errors import InvalidPayload, OutcomeUnknown, RateLimited, Refused
 from providers.http import Answer, Request
 from providers.tiktok_ads import PROVIDER
-from providers.tiktok_ads.conversions import EVENTS
+from providers.tiktok_ads.conversions import EVENTS, SOURCES
 from tests.providers.doubles import Scripted, answer
 from tests.providers.tiktok_ads.platform import CONFIG, PIXEL, Account, body_of, calling, done, run, said
 from worker.catalog import event_types
@@ -179,7 +179,9 @@ def test_what_a_pixel_does_not_take_is_refused_before_it_is_sent(change: dict[st
 
 def test_without_a_pixel_no_conversion_goes_there() -> None:
     for event_type in ("attribution.event", "attribution.batch"):
-        assert PROVIDER.actions[event_type].needs == "pixel_code"
+        action = PROVIDER.actions[event_type]
+        assert not action.is_able({"levels": "campaign"})
+        assert all(action.is_able({name: "x"}) for _, name in SOURCES.values())
     assert not any(field.required or field.sensitive for field in PROVIDER.fields)
 
 
