@@ -14,6 +14,7 @@ import db.pages
 import db.tenants
 from api.parts import Parts, Shared
 from api.ui import accounts as shown
+from api.ui import fields
 from api.ui.guard import Change, Changed, Viewer, Visitor
 from api.ui.render import address, go, page
 from api.ui.words import many
@@ -135,6 +136,20 @@ def resume(integration_id: UUID, shared: Shared, change: Changed) -> Response:
 
 def _due(count: int) -> str:
     return many(count, "waiting delivery is due", "waiting deliveries are due")
+
+
+@router.post("/{integration_id}/limits")
+def limit(integration_id: UUID, shared: Shared, change: Changed) -> Response:
+    """How fast it is called."""
+    rate = fields.a_number(change.text("rate"), "Calls a second", float)
+    at_once = fields.a_number(change.text("at_once"), "Calls at once", int)
+    with shared.engine.begin() as connection:
+        row = change.visitor.own(db.integrations.get(connection, integration_id, lock=True), "integration")
+        db.integrations.set_limits(
+            connection, integration_id, event_types=row.event_types, rate_per_s=rate, max_in_flight=at_once
+        )
+        _note(connection, change, "change limits", row, rate_per_s=rate, max_in_flight=at_once)
+    return _back(shared, change, integration_id, "Its limits are changed.")
 
 
 @router.post("/{integration_id}/disconnect")

@@ -26,6 +26,7 @@ from api.ui import (
     records,
     webhooks,
 )
+from api.ui.fields import FormError
 from api.ui.guard import BASE, NotLoggedIn, Viewer
 from api.ui.render import HERE, address, problem
 from db.engine import AWAY, is_away
@@ -46,6 +47,7 @@ SAYINGS = (
     AccountError,
     ChainError,
     EventRejected,
+    FormError,
     LoginRefused,
     PeopleError,
     RedeliveryError,
@@ -79,7 +81,8 @@ def install(app: FastAPI) -> None:
 
 def create() -> FastAPI:
     """The pages."""
-    site = FastAPI(title="Agent Mesh", docs_url=None, redoc_url=None, openapi_url=None)
+    # No redirects to other spellings of an address: they would lead to whatever host a request names.
+    site = FastAPI(title="Agent Mesh", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     site.mount("/static", StaticFiles(directory=HERE / "static"))
     for each in PAGES:
         site.include_router(each.router)

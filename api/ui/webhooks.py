@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,7 @@ import db.pages
 import db.tenants
 import db.webhooks
 from api.parts import Parts, Shared
+from api.ui import fields
 from api.ui.guard import Change, Changed, Viewer, Visitor
 from api.ui.render import address, go, page
 from providers.errors import ProviderError, TargetForbidden
@@ -24,14 +24,9 @@ from worker.catalog import event_types
 from worker.subscriptions import SubscriptionError
 
 DAYS = 7  # of deliveries that are looked through
-PAIRS, MOST_PAIRS = 3, 20  # rows of the form for filters
 FIELDS = ("tenant", "event_type", "url", "user", "rate", "at_once")
 
 router = APIRouter(prefix="/webhooks")
-
-
-class FormError(ValueError):
-    """What was filled in cannot be meant; the message is one sentence."""
 
 
 @router.get("")
@@ -61,8 +56,8 @@ def register(shared: Shared, change: Changed) -> Response:
             row = db.webhooks.get(connection, made.webhook_id)
             if made.new:
                 _note(connection, change, "register", row, event_type=given["event_type"], filters=given["filters"])
-    except (FormError, SubscriptionError, TargetForbidden) as error:
-        return _form(shared, change.visitor, change.form, _pairs(change), error=str(error))
+    except (fields.FormError, SubscriptionError, TargetForbidden) as error:
+        return _form(shared, change.visitor, change.form, fields.pairs(change), error=str(error))
     if made.secret is None:
         said = "This webhook was there already: nothing was changed."
         return go(shared, change.visitor, f"/webhooks/{made.webhook_id}", said)
@@ -76,38 +71,17 @@ def _given(change: Change) -> dict[str, Any]:
         "event_type": change.text("event_type"),
         "url": change.text("url"),
         "user_id": change.text("user"),
-        "filters": _filters(change),
-        "rate_per_s": _number(change, "rate", "Calls a second", float),
-        "max_in_flight": _number(change, "at_once", "Calls at once", int),
+        **_changes(change),
     }
 
 
-def _filters(change: Change) -> dict[str, Any]:
-    """The rows of the form whose first half is filled in: a field of the data, and its value, as JSON or as text."""
-    return {name.strip(): _value(value.strip()) for name, value in _pairs(change) if name.strip()}
-
-
-def _pairs(change: Change) -> list[tuple[str, str]]:
-    names, values = change.lists.get("filter_name", []), change.lists.get("filter_value", [])
-    return list(zip(names, values, strict=False))[:MOST_PAIRS]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _number(change: Change, name: str, label: str, kind: type[float] | type[int]) -> float | None:
-    text = change.text(name)
-    try:
-        value = kind(text) if text else None
-    except ValueError:
-        raise FormError(f"{label} must be a number.") from None
-    if value is not None and not 0 < value <= 1_000_000:
-        raise FormError(f"{label} must be more than 0, and at most a million.")
-    return value
+def _changes(change: Change) -> dict[str, Any]:
+    """What of a webhook can be changed, as a form says it. Raises FormError."""
+    return {
+        "filters": fields.filters(change),
+        "rate_per_s": fields.a_number(change.text("rate"), "Calls a second", float),
+        "max_in_flight": fields.a_number(change.text("at_once"), "Calls at once", int),
+    }
 
 
 @router.get("/{webhook_id}")
@@ -117,7 +91,19 @@ def one(webhook_id: UUID, shared: Shared, visitor: Viewer, fragment: bool = Fals
         row = _own(connection, visitor, webhook_id)
         latest = db.pages.lately(connection, row.tenant_id, days=DAYS, webhook_id=webhook_id)
     live = address(f"/webhooks/{webhook_id}", fragment=1)
-    return page(visitor, "webhook", fragment=fragment, row=row, latest=latest, days=DAYS, live=live)
+    pairs = fields.shown(fields.as_pairs(row.filters))
+    return page(visitor, "webhook", fragment=fragment, row=row, latest=latest, days=DAYS, pairs=pairs, live=live)
+
+
+@router.post("/{webhook_id}/change")
+def alter(webhook_id: UUID, shared: Shared, change: Changed) -> Response:
+    """Which events it gets, and how fast."""
+    given = _changes(change)
+    with shared.engine.begin() as connection:
+        row = change.visitor.own(db.webhooks.get(connection, webhook_id, lock=True), "webhook")
+        db.webhooks.change(connection, webhook_id, **given)
+        _note(connection, change, "change", row, **given)
+    return go(shared, change.visitor, f"/webhooks/{webhook_id}", "Its filters and limits are changed.")
 
 
 @router.post("/{webhook_id}/rotate")
@@ -220,7 +206,7 @@ def _form(
         status=422 if error else 200,
         tenants=tenants,
         given={**dict.fromkeys(FIELDS, ""), **given},
-        pairs=[*pairs, *[("", "")] * PAIRS][: max(PAIRS, len(pairs))],
+        pairs=fields.shown(pairs),
         types=event_types(),
         error=error,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 from uuid import UUID
 
@@ -117,6 +118,17 @@ def test_an_account_is_paused_resumed_and_ended(mesh: Mesh, olga: Visit) -> None
     assert state_of(mesh, "integrations", account) == "disconnected"
     assert "is disconnected" in olga.refused(f"{path}/resume")
     assert done(mesh, "pause", "resume", "disconnect", subject="integration", subject_id=account)
+
+
+def test_limits_of_an_account_are_changed_and_given_back_to_the_provider(mesh: Mesh, olga: Visit) -> None:
+    account = mesh.account()
+    path = f"/integrations/{account}"
+    assert "2.5 calls a second (its own)" in olga.did(f"{path}/limits", {"rate": "2.5", "at_once": "4"})
+    assert tuple(mesh.sql("select rate_per_s, max_in_flight from integrations")[0]) == (2.5, 4)
+    assert "its own" not in olga.did(f"{path}/limits", {"rate": "", "at_once": ""})
+    assert tuple(mesh.sql("select rate_per_s, max_in_flight from integrations")[0]) == (None, None)
+    assert "Calls at once must be more than 0" in olga.refused(f"{path}/limits", {"at_once": "0"})
+    assert done(mesh, "change limits", "change limits", subject="integration", subject_id=account)
 
 
 def test_streams_are_read_now_and_how_far_that_is_is_shown(mesh: Mesh, olga: Visit) -> None:
@@ -256,6 +268,24 @@ def test_a_webhook_is_tested_rotated_stopped_and_ended(mesh: Mesh, olga: Visit) 
     assert "register its URL anew" in olga.refused(f"{path}/test")
     actions = ("test", "rotate secret", "disable", "enable", "unregister")
     assert done(mesh, *actions, subject="webhook", subject_id=made.webhook_id)
+
+
+def test_filters_and_limits_of_a_webhook_are_changed(mesh: Mesh, olga: Visit) -> None:
+    stored = {"plan": ["pro"], "code": "7", "name": "Ada", "size": 3}
+    made = mesh.hook(filters=stored)
+    path = f"/webhooks/{made.webhook_id}"
+    form = olga.get(path).text
+    names = [unescape(each) for each in re.findall(r'name="filter_name" value="([^"]*)"', form)]
+    values = [unescape(each) for each in re.findall(r'name="filter_value" value="([^"]*)"', form)]
+    same = {"filter_name": names, "filter_value": values}
+    olga.did(f"{path}/change", same)
+    assert mesh.one("select filters from webhooks") == stored, "a form that nobody touched changes nothing"
+    page = olga.did(f"{path}/change", {"filter_name": ["size"], "filter_value": ["4"], "rate": "0.5", "at_once": "3"})
+    assert "Its filters and limits are changed." in page
+    assert "At most 0.5 calls a second At once 3 calls" in page
+    assert mesh.one("select filters from webhooks") == {"size": 4}
+    assert "Calls a second must be a number." in olga.refused(f"{path}/change", {"rate": "x"})
+    assert done(mesh, "change", "change", subject="webhook", subject_id=made.webhook_id)
 
 
 def test_a_test_that_fails_says_why(mesh: Mesh, olga: Visit) -> None:

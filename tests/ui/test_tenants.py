@@ -86,9 +86,12 @@ def pages_of(theirs: Theirs) -> list[str]:
 
 
 FORMS = (
-    *(f"/integrations/{{account}}/{act}" for act in ("pause", "resume", "disconnect", "test", "sync", "choose")),
+    *(
+        f"/integrations/{{account}}/{act}"
+        for act in ("pause", "resume", "disconnect", "test", "sync", "choose", "limits")
+    ),
     "/integrations/{account}/reconnect",
-    *(f"/webhooks/{{hook}}/{act}" for act in ("rotate", "test", "enable", "disable", "unregister")),
+    *(f"/webhooks/{{hook}}/{act}" for act in ("rotate", "test", "enable", "disable", "unregister", "change")),
     *("/deliveries/{delivery}/replay", "/rejected/{rejection}/accept", "/rejected/{rejection}/dismiss"),
     *("/keys/{key}/revoke", "/people/globex-person/disabled"),
 )
