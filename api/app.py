@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api import health, hooks, logins, media, problems, ui
+from api import health, hooks, logins, media, problems, reference, ui
 from api.bounds import Bounded
 from api.parts import Parts, parts
 from api.v1.router import router as management
@@ -32,7 +32,7 @@ def create(shared: Parts) -> FastAPI:
     problems.install(app)
     app.add_middleware(Bounded)
     app.include_router(management)
-    for router in (hooks.router, media.router, logins.router, health.router):
+    for router in (hooks.router, media.router, logins.router, health.router, reference.router):
         app.include_router(router, include_in_schema=False)
     ui.install(app)
     return app

@@ -54,3 +54,13 @@ def test_the_description_names_everything_and_says_how_to_get_in(doors: str) -> 
     assert len(operations) >= 50
     assert [each["operationId"] for each in operations if not each.get("summary") or not each.get("description")] == []
     assert all(each["security"] for each in operations)
+
+
+def test_the_description_is_a_page_that_loads_nothing_from_elsewhere(doors: str) -> None:
+    page = requests.get(f"{doors}/docs", timeout=10)
+    assert page.status_code == 200
+    assert "https://" not in page.text.replace("https://hooks.zapier.com", "")
+    assert page.text.count("<details>") >= 50
+    for said in ("/v1/events/{event_id}/tree", "Publish one event", "Idempotency-Key"):
+        assert said in page.text
+    assert requests.get(f"{doors}/docs/style.css", timeout=10).headers["content-type"].startswith("text/css")
