@@ -9,7 +9,7 @@ from typing import Any
 
 from api.parts import Parts
 from api.ui.render import title_of
-from api.ui.words import ago, lasting
+from api.ui.words import ago, ahead, lasting
 from providers import PROVIDERS
 from providers.contract import Provider, Rate
 from worker import accounts
@@ -81,7 +81,7 @@ def who_acts(row: Any) -> Act | None:
         return Act("you", "Choose the account to use." if waits_for_choice(row) else resume)
     if row.state == "disconnected":
         return Act("you", "Connect it again if it is needed.")
-    if row.held_until and row.held_until > datetime.now(UTC):
+    if ahead(row.held_until):
         return Act("the provider", f"Calls go on {ago(row.held_until)}. {row.hold_reason or ''}")
     if row.consecutive_failures:
         count, since = row.consecutive_failures, ago(row.failing_since)

@@ -43,12 +43,13 @@ class Window:
     step: timedelta
     steps: int
     pattern: str  # of a bar's time
+    every_s: int  # between two looks: counting much takes a while
 
 
 WINDOWS: Mapping[str, Window] = {
-    "1h": Window("The last hour", timedelta(minutes=1), 60, "%H:%M"),
-    "24h": Window("The last day", timedelta(minutes=30), 48, "%H:%M"),
-    "7d": Window("The last week", timedelta(hours=4), 42, "%d %b %H:%M"),
+    "1h": Window("The last hour", timedelta(minutes=1), 60, "%H:%M", 5),
+    "24h": Window("The last day", timedelta(minutes=30), 48, "%H:%M", 10),
+    "7d": Window("The last week", timedelta(hours=4), 42, "%d %b %H:%M", 30),
 }
 
 
@@ -95,6 +96,7 @@ def show(shared: Shared, visitor: Viewer, tenant: str = "", window: str = "24h",
         tenant=scope or "",
         windows=WINDOWS,
         window=window,
+        every_s=looked.every_s,
         live=address("/", fragment=1, tenant=scope, window=window),
         kinds=KINDS,
     )

@@ -54,7 +54,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(address=address, navigation=NAVIGATION, base=BASE, many=words.many)
-    names = ("ago", "clock", "decoded", "lasting", "moment", "own_key", "pretty", "readable", "spoken")
+    names = ("ago", "ahead", "clock", "decoded", "lasting", "moment", "own_key", "pretty", "readable", "spoken")
     made.filters.update({name: getattr(words, name) for name in names})
     made.filters.update(tone=words.tone, title_of=title_of)
     made.globals["cost"] = words.cost

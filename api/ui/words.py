@@ -43,6 +43,11 @@ def ago(at: datetime | None) -> str:
     return f"{lasting(seconds)} ago" if seconds >= 0 else f"in {lasting(-seconds)}"
 
 
+def ahead(at: datetime | None) -> bool:
+    """Whether a time is still to come."""
+    return at is not None and at > datetime.now(UTC)
+
+
 def moment(at: datetime | None) -> str:
     """A time in UTC, to the second."""
     return "" if at is None or at.year > FOREVER else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
