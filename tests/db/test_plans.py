@@ -125,7 +125,7 @@ def scans(connection: Connection) -> dict[str, int]:
 
 
 def test_the_finder_finds(connection: Connection) -> None:
-    question = "select count(*) from deliveries where error_code = 'x'"
+    question = "select count(*) from deliveries where error_message = 'x'"
     assert read_from_end_to_end(connection, lambda _: run(connection, question)) == {"deliveries": ROWS}
 
 
