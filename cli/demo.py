@@ -33,7 +33,7 @@ READY_S = 30.0
 ROUND_S = 0.15  # between two rounds of publishing, so that an eye can follow
 ARRIVE_S = 20.0  # for everything to be accepted or rejected
 SECOND_TRIES_S = 15.0  # for the second tries, which come after five seconds, to be seen
-REST_S = 10.0  # then, for a moment in which nothing is in the air
+REST_S = 30.0  # then, for a moment in which nothing is in the air: second retries come in a wave of twelve seconds
 SCENES_S = 120.0  # for the scenes of the ad platforms and the chain, each of which has limits of its own
 QUIET_S = 0.7  # how long that moment must last, to read both sides
 
