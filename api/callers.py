@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from fastapi import Depends, HTTPException, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.parts import Shared
-from worker import api_keys
+from worker import api_keys, audit
 
 BEARER = HTTPBearer(auto_error=False, description="An API key: `mesh keys create` makes one.")
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer.")
@@ -75,8 +75,28 @@ def _having(scope: str) -> Callable[[Caller], Caller]:
     return check
 
 
+def _managing(
+    request: Request, shared: Shared, caller: Annotated[Caller, Depends(_having("manage"))]
+) -> Iterator[Caller]:
+    """A caller who changes something: what succeeded is written down before it is answered."""
+    yield caller
+    if request.method == "GET":
+        return
+    route, named = request.scope["route"], request.path_params
+    with shared.engine.begin() as connection:
+        audit.record(
+            connection,
+            audit.Actor(caller.name, "api"),
+            route.name.replace("_", " "),
+            tenant_id=caller.tenant_id,
+            subject=route.tags[0].lower().removesuffix("s"),
+            subject_id=next(iter(named.values()), ""),
+            key_id=str(caller.key_id),
+        )
+
+
 Known = Annotated[Caller, Depends(caller)]
 Publisher = Annotated[Caller, Depends(_having("publish"))]
 Reader = Annotated[Caller, Depends(_having("read"))]
-Manager = Annotated[Caller, Depends(_having("manage"))]
+Manager = Annotated[Caller, Depends(_managing, scope="function")]
 Tenant = Annotated[str | None, Query(max_length=128, description="Of this tenant: for operators' keys.")]

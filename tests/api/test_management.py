@@ -315,6 +315,16 @@ def test_an_address_that_is_not_called_is_refused(acme: Client) -> None:
     assert "secret" not in answer.text
 
 
+def test_who_changed_what_is_written_down(mesh: Mesh, acme: Client) -> None:
+    account = mesh.account("key-of-acme")
+    acme.post(f"/v1/integrations/{account}/pause")
+    acme("PATCH", f"/v1/integrations/{account}", {"fields": {"nose": "long"}})
+    acme.get(f"/v1/integrations/{account}")
+    (row,) = mesh.sql("select * from audit_log")
+    said = (row.door, row.actor, row.tenant_id, row.action, row.subject, row.subject_id)
+    assert said == ("api", "a test", "acme", "pause", "integration", str(account)), "what failed changed nothing"
+
+
 # ------------------------------------------------------------------------------------------------------- dead letters
 
 
