@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 import db.engine
 import db.people
+from worker import people
 
 if TYPE_CHECKING:
     from cli.stack import Stack
@@ -48,6 +49,7 @@ def _places(stack: Stack) -> Iterator[tuple[str, str]]:
     if stack.sandbox_url:
         yield "sandbox", f"{stack.sandbox_url}   [dim]stand-ins of the providers: sandbox/README.md[/]"
         yield "receiver", f"{stack.sandbox_url}{RECEIVER}   [dim]takes any webhook[/]"
+        yield "", f"{stack.sandbox_url}/_sandbox/   [dim]shows what it took, and breaks and mends it[/]"
         yield "failing", f"{stack.sandbox_url}{FAILING}   [dim]answers 500[/]"
     if not stack.postgres:
         yield "servers", "those of DATABASE_URL and REDIS_URL"
@@ -56,16 +58,21 @@ def _places(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def first_user(stack: Stack) -> str:
-    """How to make the first user of the pages; nothing where there is one, or where nobody can tell."""
+    """Who can log in where nobody could: on servers of our own an admin is made, on others it is said how.
+
+    Nothing where somebody can already, or where nobody can tell.
+    """
     engine = db.engine.connect(stack.settings["database_url"], name="mesh-up", pool_size=1)
     try:
         with engine.begin() as connection:
-            nobody = db.people.is_empty(connection)
+            if not stack.postgres and db.people.is_empty(connection):
+                return f"   [dim]nobody can log in yet:[/] {escape(command())} users add NAME --role admin"
+            password = people.add_first(connection) if stack.postgres else None
     except DBAPIError:
         return ""
     finally:
         engine.dispose()
-    return f"   [dim]nobody can log in yet:[/] {escape(command())} users add NAME --role admin" if nobody else ""
+    return f"   user admin, password {escape(password)}   [dim]shown this once[/]" if password else ""
 
 
 def _commands(stack: Stack) -> Iterator[str]:

@@ -11,7 +11,7 @@ from functools import partial
 from time import time
 from typing import Any, Final, cast
 
-from sandbox import console, faults, receiver
+from sandbox import console, faults, front, receiver
 from sandbox.delivery import deliver
 from sandbox.faults import Fault, Rules
 from sandbox.ledger import BODY_KEPT, Exchange, Ledger, shown_headers
@@ -25,6 +25,7 @@ AT_ONCE: Final = 64 * 1024  # bytes: larger answers are waited for until the cli
 LINGER_0: Final = struct.pack("ii", 1, 0)  # closing sends RST
 PLAIN: Final = Fault()
 WEBHOOK_ID: Final = b"\r\nwebhook-id:"
+HOST: Final = b"\r\nhost:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +204,21 @@ class Connection(asyncio.Protocol):
         world, method = self._world, raw.method
         path, _, query = raw.target.partition("?")
         if path.startswith(console.PREFIX):
-            return self._say(console.answer(world, method, path, query, raw.body), raw.keep_alive)
+            return self._say(self._control(raw, path, query), raw.keep_alive)
         now = time()
         picked = world.rules.pick(method, path) if world.rules.live else None
         if picked is None and method == "POST" and path.startswith(receiver.PREFIX) and not world.record_bodies:
             data = receiver.OK_BYTES if raw.keep_alive else receiver.OK_CLOSE_BYTES
             return world.ledger.quick(path, raw.header(WEBHOOK_ID), now, self._finish(data, raw.keep_alive))
         return self._visit(world.enter(raw, path, query, picked, now))
+
+    def _control(self, raw: RawRequest, path: str, query: str) -> Answer | Awaitable[Answer]:
+        """What a control door says, or the page for people."""
+        if (raw.method, path) == ("GET", front.PATH):
+            return front.show(self._world, raw.header(HOST) or "")
+        if (raw.method, path) == ("POST", front.PATH + front.CHANGE):
+            return front.change(self._world, raw.body)
+        return console.answer(self._world, raw.method, path, query, raw.body)
 
     def _say(self, said: Answer | Awaitable[Answer], keep_alive: bool) -> None:
         """The answer of a control door, now or when it is there."""

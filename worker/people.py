@@ -94,6 +94,15 @@ def add(connection: Connection, name: str, role: str, password: str, tenant_id: 
     return person_id
 
 
+def add_first(connection: Connection, name: str = "admin") -> str | None:
+    """Where there is nobody yet, add an admin of all tenants: the password, which nobody can read again."""
+    if not db.people.is_empty(connection):
+        return None
+    password = secrets.token_urlsafe(SHORTEST)
+    add(connection, name, Role.ADMIN, password)
+    return password
+
+
 def set_password(connection: Connection, name: str, password: str) -> None:
     """Give somebody another password, and log them out everywhere. Raises PeopleError."""
     known = named(name)

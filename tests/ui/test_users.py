@@ -16,7 +16,7 @@ from cli import session, welcome
 from cli.main import app
 from tests.mesh import Mesh
 from tests.servers import Servers
-from tests.ui.conftest import PASSWORD
+from tests.ui.conftest import PASSWORD, Visit
 from worker import people
 
 Command = Callable[..., Result]
@@ -100,9 +100,21 @@ def test_nobody_yet_is_said_with_what_to_do(users: Command) -> None:
 def test_mesh_up_says_how_the_first_one_is_made_while_there_is_nobody(
     mesh: Mesh, servers: Servers, users: Command
 ) -> None:
-    stack: Any = SimpleNamespace(settings={"database_url": servers.database_url})
-    assert welcome.first_user(stack).endswith("users add NAME --role admin")
+    theirs: Any = SimpleNamespace(settings={"database_url": servers.database_url}, postgres=None)
+    assert welcome.first_user(theirs).endswith("users add NAME --role admin")
     users("add", "ada", "--role", "admin", "--password-file", "-", stdin=PASSWORD)
-    assert welcome.first_user(stack) == ""
-    nowhere: Any = SimpleNamespace(settings={"database_url": "postgresql:///mesh?host=/nowhere"})
+    ours: Any = SimpleNamespace(settings=theirs.settings, postgres=True)
+    assert (welcome.first_user(theirs), welcome.first_user(ours)) == ("", "")
+    nowhere: Any = SimpleNamespace(settings={"database_url": "postgresql:///mesh?host=/nowhere"}, postgres=None)
     assert welcome.first_user(nowhere) == ""
+
+
+def test_mesh_up_lets_an_admin_into_a_stack_of_its_own_and_says_the_password_once(
+    mesh: Mesh, servers: Servers, doors: str, cheap: None
+) -> None:
+    stack: Any = SimpleNamespace(settings={"database_url": servers.database_url}, postgres=True)
+    said = welcome.first_user(stack)
+    (password,) = re.findall(r"user admin, password (\S{16,})", said)
+    assert Visit(doors).log_in("admin", password).headers["location"] == "/ui/"
+    assert welcome.first_user(stack) == ""
+    assert [tuple(row) for row in mesh.sql("select name, role, tenant_id from people")] == [("admin", "admin", None)]
