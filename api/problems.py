@@ -21,6 +21,7 @@ from worker.event_checks import EventRejected
 from worker.redelivery import RedeliveryError
 from worker.subscriptions import SubscriptionError
 from worker.syncs import SyncError
+from worker.tenants import TenantError
 
 AWAY_S = "5"  # when to come back while PostgreSQL is away
 
@@ -34,6 +35,7 @@ REFUSALS: Mapping[type[Exception], int] = {
     RedeliveryError: 409,
     AccountError: 422,
     ApiKeyError: 422,
+    TenantError: 422,
 }
 
 log = structlog.get_logger("mesh.api")

@@ -57,6 +57,7 @@ SENTENCES: Mapping[str, Say] = {
     "worker.event_checks.EventRejected": _itself,
     "worker.subscriptions.SubscriptionError": _itself,
     "worker.accounts.AccountError": _itself,
+    "worker.tenants.TenantError": _itself,
     "worker.redelivery.RedeliveryError": _itself,
     "worker.rejections.RejectionError": _itself,
     "worker.vault.VaultError": _itself,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
 import db.tenants
 from cli import session
-from cli.errors import Problem
 from cli.show import say, state, table
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")  # as schema.sql has it
+from worker import tenants
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The product's customers.")
 
@@ -23,10 +20,8 @@ def create(
     name: Annotated[str, typer.Option(help="For people; the id by default.")] = "",
 ) -> None:
     """Add a tenant. Doing it again changes nothing."""
-    if not _ID.fullmatch(id):
-        raise Problem(f'"{id}" cannot be a tenant\'s id: use up to 128 letters, digits and . _ : - only.')
     with session.transaction() as connection:
-        new = db.tenants.create(connection, id, name or id)
+        new = tenants.create(connection, id, name)
     say(f"Tenant {id} is there." if new else f"Tenant {id} was there already: nothing changed.")
 
 

@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 
 from db.engine import Prepared, Rows, run
 
+_ROWS = "select id, name, state, created_at from tenants"
+
 
 def create(connection: Connection, tenant_id: str, name: str) -> bool:
     """Add a tenant. False when it was there already."""
@@ -31,4 +33,9 @@ _STATES = Prepared("tenant_states", "select id, state from tenants where id = an
 
 def every(connection: Connection) -> Rows:
     """All tenants, oldest first."""
-    return run(connection, "select id, name, state, created_at from tenants order by created_at, id")
+    return run(connection, f"{_ROWS} order by created_at, id")
+
+
+def some(connection: Connection, tenant_ids: Collection[str]) -> Rows:
+    """Those of these that exist."""
+    return run(connection, f"{_ROWS} where id = any(%(ids)s::text[]) order by id", ids=list(tenant_ids))

@@ -11,6 +11,7 @@ mesh              the engine in this process on empty tables (`tests/mesh.py`)
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ from worker import vault
 from worker.app import app
 
 KEYS = vault.generate("k1")
+
+# A run in the background of a script is told to ignore Ctrl-C, and what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,9 @@ from api.ui import (
     keys,
     login,
     overview,
+    publishing,
     records,
+    tenants,
     webhooks,
 )
 from api.ui.fields import FormError
@@ -39,8 +41,24 @@ from worker.people import LoginRefused, PeopleError
 from worker.redelivery import RedeliveryError
 from worker.rejections import RejectionError
 from worker.subscriptions import SubscriptionError
+from worker.tenants import TenantError
 
-PAGES = (login, overview, integrations, connecting, webhooks, events, deliveries, inbox, chains, keys, records)
+# In this order a request is tried: `/events/publish` before `/events/{event_id}`.
+PAGES = (
+    login,
+    overview,
+    integrations,
+    connecting,
+    webhooks,
+    publishing,
+    events,
+    deliveries,
+    inbox,
+    chains,
+    keys,
+    records,
+    tenants,
+)
 
 # What these say is meant for people.
 SAYINGS = (
@@ -54,6 +72,7 @@ SAYINGS = (
     RejectionError,
     SubscriptionError,
     TargetForbidden,
+    TenantError,
 )
 
 HEADERS: Mapping[str, str] = {

@@ -14,9 +14,10 @@ from api.v1 import (
     keys,
     media,
     replays,
+    tenants,
     webhooks,
 )
 
 router = APIRouter(prefix="/v1")
-for part in (events, catalog, integrations, webhooks, deliveries, replays, chains, campaigns, media, keys):
+for part in (events, catalog, integrations, webhooks, deliveries, replays, chains, campaigns, media, tenants, keys):
     router.include_router(part.router)

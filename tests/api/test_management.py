@@ -428,3 +428,21 @@ def test_a_tool_sees_samples_just_as_webhooks_get_them(mesh: Mesh, acme: Client)
 
 def test_scopes_are_all_used() -> None:
     assert set(api_keys.SCOPES) == {"publish", "read", "manage"}
+
+
+# ---------------------------------------------------------------------------------------------------------- tenants
+
+
+def test_tenants_are_added_by_an_operator_and_seen_by_themselves(mesh: Mesh, doors: str, operator: Client) -> None:
+    answer = operator("PUT", "/v1/tenants/bolt", {"name": "Bolt & Co."})
+    assert (answer.status_code, answer.json()["name"], answer.json()["state"]) == (201, "Bolt & Co.", "active")
+    again = operator("PUT", "/v1/tenants/bolt", {"name": "another"})
+    assert (again.status_code, again.json()) == (200, answer.json())
+    assert operator("PUT", "/v1/tenants/c.1").json()["name"] == "c.1"
+    assert [row["id"] for row in operator.get("/v1/tenants")] == ["acme", "bolt", "c.1"]
+    bolt = client(mesh, doors, "bolt")
+    assert [row["id"] for row in bolt.get("/v1/tenants")] == ["bolt"]
+    refused = bolt("PUT", "/v1/tenants/more")
+    assert (refused.status_code, "operator" in refused.json()["detail"]) == (403, True)
+    assert operator("PUT", "/v1/tenants/a%20b").status_code == 422
+    assert mesh.count("tenants") == 3

@@ -564,3 +564,29 @@ def test_the_audit_is_read_by_who_and_by_row(mesh: Mesh, olga: Visit, enter: Ent
     assert "pause" not in olga.read("/audit?actor=bo")
     only = olga.read(f"/audit?subject={account}")
     assert ("resume" in only, "pause" in only, "log in" in only) == (True, True, False)
+
+
+# ------------------------------------------------------------------------------------------------------------ events
+
+
+def test_an_event_is_published_by_hand_and_once(mesh: Mesh, olga: Visit) -> None:
+    mesh.hook()
+    form = olga.read("/events/publish?type=user.signup&tenant=acme")
+    assert '"user_id"' in form, "the type's example"
+    given = {"tenant": "acme", "type": "user.signup", "data": '{"user_id": "u_by_hand"}', "id": "by-hand-1"}
+    assert "It is accepted, and goes to 1 account or webhook." in olga.did("/events/publish", given)
+    assert "this is it, and nothing is done again" in olga.did("/events/publish", given)
+    (event,) = mesh.sql("select id, data from events")
+    assert event.data == {"user_id": "u_by_hand"}
+    assert (mesh.count("deliveries"), done(mesh, *["publish"] * 2, subject="event", subject_id=event.id)) == (1, True)
+
+
+def test_an_event_that_is_wrong_is_refused_in_the_words_of_every_door(mesh: Mesh, olga: Visit) -> None:
+    given = {"tenant": "acme", "type": "user.signup", "id": ""}
+    assert "is not JSON" in olga.refused("/events/publish", {**given, "data": "{user_id: 1}"})
+    assert "user_id" in olga.refused("/events/publish", {**given, "data": "{}"})
+    assert "did you mean user.signup?" in olga.refused("/events/publish", {**given, "type": "user.signu", "data": "{}"})
+    assert "gone" in olga.refused("/events/publish", {**given, "tenant": "gone", "data": '{"user_id": "u"}'})
+    assert "acme" not in olga.refused("/events/publish", {**given, "tenant": "", "data": '{"user_id": "u"}'})
+    assert mesh.count("events") == 0
+    assert audited(mesh) == []

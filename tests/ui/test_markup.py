@@ -67,7 +67,17 @@ def addresses(mesh: Mesh) -> list[str]:
     account = mesh.one("select id from integrations where provider = 'elevenlabs'")
     return [
         *("/", "/integrations", "/webhooks", "/webhooks/new", "/events", "/rejected", "/deliveries", "/letters"),
-        *("/chains", "/chains/new", "/chains/one?tenant=acme&name=c", "/inbox", "/keys", "/audit", "/people"),
+        *("/events/publish", "/events/publish?type=user.signup"),
+        *(
+            "/chains",
+            "/chains/new",
+            "/chains/one?tenant=acme&name=c",
+            "/inbox",
+            "/keys",
+            "/audit",
+            "/people",
+            "/tenants",
+        ),
         *(f"/events/{one['events']}", f"/deliveries/{one['deliveries']}", f"/webhooks/{one['webhooks']}"),
         *(f"/integrations/{account}", f"/integrations/{account}/reconnect", "/connect/mindstudio", "/nothing"),
     ]

@@ -21,6 +21,7 @@ ANYBODY = {("POST", "/logout")}  # with any role
 ADMIN = {
     ("GET", "/people"),
     ("POST", "/people"),
+    ("POST", "/tenants"),
     ("POST", "/people/{name}/{state}"),
     ("POST", "/keys"),
     ("POST", "/keys/{key_id}/revoke"),

@@ -191,3 +191,17 @@ def test_a_message_to_the_whole_app_is_for_those_who_see_all(mesh: Mesh, enter: 
     bound = enter("viewer", "acme")
     assert "Nobody's." not in said(bound.get("/inbox").text)
     assert bound.get(f"/inbox/{message}").status_code == 404
+
+
+def test_a_tenant_is_added_once_by_an_admin_of_all(mesh: Mesh, enter: Enter) -> None:
+    visit = enter("admin", name="ada")
+    assert "There is no tenant yet: add the first" in visit.read("/")
+    assert "Tenant acme is there." in visit.did("/tenants", {"id": "acme", "name": "Acme Ltd."})
+    assert "was there already" in visit.did("/tenants", {"id": "acme", "name": "another"})
+    assert "cannot be a tenant's id" in visit.refused("/tenants", {"id": "a b"})
+    assert [tuple(row) for row in mesh.sql("select id, name from tenants")] == [("acme", "Acme Ltd.")]
+    done = mesh.sql("select actor, action, tenant_id from audit_log where subject = 'tenant'")
+    assert [tuple(row) for row in done] == [("ada", "create", "acme")]
+    bound = enter("admin", tenant="acme")
+    assert "Acme Ltd." in bound.read("/tenants")
+    assert "Tenants are added by admins of all tenants." in said(bound.post("/tenants", {"id": "b"}).text)
