@@ -325,7 +325,7 @@ class Askers:
             self.ended.add("answered")
         except ProviderError as error:
             late = time.monotonic() - started >= deadline_s
-            if not late or error.code not in ("deadline_exceeded", "connect_timeout"):
+            if not late or error.code not in ("deadline_exceeded", "connect_timeout", "dns_failed"):
                 self.wrong.append((error.code, late))
             self.ended.add("cut")
 
